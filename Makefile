@@ -1,0 +1,46 @@
+# Every target works on a fresh clone: each makes .venv first when it is missing.
+PYTHON ?= python3.11
+BIN := .venv/bin
+RUN ?= runs/demo
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup demo serve test test-fast check format clean
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 12
+
+setup: .venv/ready  ## make .venv and install everything into it
+
+.venv/ready: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "setup: '$(PYTHON)' is missing; install Python 3.11 to 3.13, or name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "setup: '$(PYTHON)' is $$($(PYTHON) -V); Python 3.11 to 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo "setup: '$(PYTHON)' lacks venv; on Debian: apt-get install python3-venv"; exit 1; }
+	@command -v g++ >/dev/null || { echo "setup: g++ is missing (DeepSpeed compiles a part of itself); on Debian: apt-get install g++"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup      ## people, shards, training, evaluation, endpoint: runs/demo. DATA=<folder> for real photos
+	$(BIN)/spt demo $(if $(DATA),--data $(DATA))
+
+serve: setup     ## serve a trained run on loopback: make serve RUN=runs/demo
+	$(BIN)/spt serve $(RUN)
+
+test: setup check  ## all checks and tests
+	$(BIN)/pytest
+
+test-fast: setup ## the tests that start no further processes
+	$(BIN)/pytest -m 'not slow'
+
+check: setup     ## lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: setup    ## mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:           ## remove what the targets made
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,242 @@
+"""The configuration of a run: one frozen dataclass per component, TOML in, TOML out.
+
+Defaults are the paper's. `load` reads a file and `key=value` overrides; an unknown key, a wrong type or a value out of
+range is a `ConfigError` that names the key's full path. The resolved configuration is saved with every checkpoint.
+"""
+
+import tomllib
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid")
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+Widths = Annotated[tuple[Count, ...], Field(min_length=2)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key and says what to do."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Data:
+    """Where the samples come from and how they are read."""
+
+    shards: str = "shards"
+    image_size: tuple[Count, Count] = (256, 256)  # height, width in px
+    reader: Literal["auto", "dali", "webdataset"] = "auto"
+    batch: Count = 4  # over all workers and accumulation steps together
+    flip: bool = True
+    heatmap_sigma: float = 6.0  # px
+    shuffle_buffer: Count = 1024  # samples
+
+
+@dataclass(frozen=True, config=STRICT)
+class Semantic:
+    """H_S, the semantic generator."""
+
+    widths: Widths = (64, 128, 256, 512, 512, 512)
+    warped_input: bool = False  # our own: the part-warped source parsing as a further input
+    label_weights: dict[str, Weight] = field(default_factory=dict)  # cross-entropy weight by label name, default 1
+
+
+@dataclass(frozen=True, config=STRICT)
+class Appearance:
+    """H_A, the appearance generator."""
+
+    widths: Widths = (64, 128, 256, 512, 512, 512)
+    local_enhancer: bool = False  # coarse to fine: the global network at half size, then the local one
+    dropout: Fraction = 0.5
+    warped_levels: Count = 4
+    flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
+    max_stretch: float | None = None  # our own: bound on a part transform's scale; none in the paper
+
+
+@dataclass(frozen=True, config=STRICT)
+class Discriminator:
+    """One patch discriminator's shape; image, face and parsing discriminators share it."""
+
+    widths: Widths = (64, 128, 256, 512)
+
+
+@dataclass(frozen=True, config=STRICT)
+class PoseDetector:
+    """The pose detector whose frozen heat maps the pose loss compares."""
+
+    width: Count = 64
+    blocks: Count = 9
+
+
+@dataclass(frozen=True, config=STRICT)
+class PerceptualFeatures:
+    """The frozen relu2_1 features of the content and style losses."""
+
+    weights: str = ""  # .npz with torchvision's names; empty: a seeded random network, with a warning
+    normalise: bool = False  # our own: features scaled to mean square 1, Gram divided by the region's area
+
+
+@dataclass(frozen=True, config=STRICT)
+class Networks:
+    """The networks of a run."""
+
+    semantic: Semantic = field(default_factory=Semantic)
+    appearance: Appearance = field(default_factory=Appearance)
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    pose_detector: PoseDetector = field(default_factory=PoseDetector)
+    features: PerceptualFeatures = field(default_factory=PerceptualFeatures)
+
+
+@dataclass(frozen=True, config=STRICT)
+class LossWeights:
+    """Weights of the loss terms, the paper's by default; a term of weight 0 is not computed."""
+
+    parsing: Weight = 1.0  # cross-entropy of H_S against its pseudo label
+    parsing_adversarial: Weight = 1.0
+    adversarial: Weight = 1.0
+    face: Weight = 1.0
+    pose: Weight = 700.0
+    content: Weight = 0.03
+    style: Weight = 1.0
+    region_colour: Weight = 0.0  # our own: L1 between mean colours per region
+    reconstruction: Weight = 0.0  # our own: L1 while the target pose is the source's own
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stage:
+    """One stage of the curriculum."""
+
+    images: Annotated[int, Field(ge=0)] = 0  # samples seen, over all workers; 0 skips the stage
+    learning_rate: Weight = 2e-4
+    discriminator_learning_rate: Weight = 2e-4
+    decay: Fraction = 0.0  # the last fraction of the stage, over which the learning rates fall linearly to 0
+    fade_in: tuple[Fraction, Fraction] = (0.0, 0.0)  # fractions of the stage between which alpha goes from 0 to 1
+    warm_up: Fraction = 0.0  # our own: the first fraction of the stage, in which the target pose is the source's own
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stages:
+    """The curriculum, in order."""
+
+    pose: Stage = field(default_factory=Stage)
+    semantic: Stage = field(default_factory=Stage)
+    appearance: Stage = field(default_factory=Stage)
+    end_to_end: Stage = field(default_factory=Stage)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Train:
+    """How the loop runs."""
+
+    workers: Count = 1
+    use_gpu: bool = False
+    zero_stage: Literal[0, 1, 2] = 1
+    accumulate: Count = 1  # micro-batches per step
+    clip: Weight = 0.0  # gradient norm; 0 does not clip
+    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    ema_half_life: Weight = 10_000.0  # images
+    seed: int = 0
+    report_every: Count = 1_000  # images
+    picture_every: Count = 10_000  # images
+    checkpoint_every: Count = 50_000  # images
+    keep_checkpoints: Count = 2
+    max_failures: Annotated[int, Field(ge=0)] = 3  # restarts of a failed worker group, each from the last checkpoint
+
+
+@dataclass(frozen=True, config=STRICT)
+class Evaluation:
+    """What is scored, and with which networks."""
+
+    pairs: Count = 500
+    inception: str = ""  # TorchScript file, for FID and IS
+    lpips: str = ""  # TorchScript file, for LPIPS
+
+
+@dataclass(frozen=True, config=STRICT)
+class Serve:
+    """The endpoint."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    max_batch: Count = 4
+    batch_wait_s: Weight = 0.02
+    min_replicas: Annotated[int, Field(ge=0)] = 1
+    max_replicas: Count = 2
+    target_ongoing_requests: Weight = 4.0
+    max_ongoing_requests: Count = 8
+    max_queued_requests: Count = 64
+    max_upload_bytes: Count = 8_000_000
+    max_pixels: Count = 4_000_000
+    cpus_per_replica: Weight = 1.0
+    gpus_per_replica: Weight = 0.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class Config:
+    """A whole run."""
+
+    data: Data = field(default_factory=Data)
+    networks: Networks = field(default_factory=Networks)
+    losses: LossWeights = field(default_factory=LossWeights)
+    stages: Stages = field(default_factory=Stages)
+    train: Train = field(default_factory=Train)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    serve: Serve = field(default_factory=Serve)
+
+
+def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
+    """Read a TOML file and apply `section.key=value` overrides.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or a key is unknown or holds an unusable value.
+    """
+    try:
+        tree = tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read the config `{path}`: {error.strerror}; `configs/` holds working ones") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"`{path}` is not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(tree, override)
+    return from_tree(tree, source=str(path))
+
+
+def from_tree(tree: dict[str, Any], source: str = "config") -> Config:
+    """The configuration that nested dictionaries spell; raises `ConfigError` as `load` does."""
+    try:
+        return TypeAdapter(Config).validate_python(tree)
+    except ValidationError as error:
+        lines = [_explain(problem) for problem in error.errors()]
+        raise ConfigError(f"`{source}` has {len(lines)} problem(s):\n  " + "\n  ".join(lines)) from None
+
+
+def to_tree(config: Config) -> dict[str, Any]:
+    """The resolved configuration as nested dictionaries that JSON can hold; `from_tree` reads it back."""
+    return asdict(config)
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "unexpected_keyword_argument":
+        return f"`{key}` is not a key of this version; remove it or correct its spelling"
+    return f"`{key}` = {problem['input']!r}: {problem['msg']}"
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"`--set {override}` has no `=`; write `--set train.seed=1`")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word is a string
+    *sections, name = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"`--set {override}`: `{section}` is a value, not a section")
+    tree[name] = value
