@@ -4,6 +4,7 @@ Defaults are the paper's. `load` reads a file and `key=value` overrides; an unkn
 range is a `ConfigError` that names the key's full path. The resolved configuration is saved with every checkpoint.
 """
 
+import json
 import tomllib
 from dataclasses import asdict, field
 from pathlib import Path
@@ -200,6 +201,18 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
         raise ConfigError(f"cannot read the config `{path}`: {error.strerror}; `configs/` holds working ones") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"`{path}` is not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(tree, override)
+    return from_tree(tree, source=str(path))
+
+
+def load_run(run: Path, overrides: tuple[str, ...] = ()) -> Config:
+    """The resolved configuration that a run saved, with overrides; raises `ConfigError` as `load` does."""
+    path = run / "config.json"
+    try:
+        tree = json.loads(path.read_text())
+    except OSError:
+        raise ConfigError(f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one") from None
     for override in overrides:
         _apply(tree, override)
     return from_tree(tree, source=str(path))

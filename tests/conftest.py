@@ -11,7 +11,7 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is first imported
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
 
-install_import_hook(["spt_dist", "spt_kernels"], "beartype.beartype")
+install_import_hook(["spt_dist", "spt_kernels"], "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 torch.set_num_threads(int(os.environ.get("SPT_TEST_THREADS", "1")))
 
 
@@ -41,3 +41,38 @@ def nan_filled_memory():
     torch.utils.deterministic.fill_uninitialized_memory = True
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory) -> Path:
+    """Shards of a few small synthetic people: 24 to learn from, 3 x 2 to validate, 3 x 2 to test."""
+    from spt_dist.data.importers import read_folder, splits
+    from spt_dist.data.pack import pack
+    from spt_dist.data.synthetic import draw_folder
+
+    folder = tmp_path_factory.mktemp("people")
+    draw_folder(folder / "drawn", 24, (32, 16), seed=0, val_people=3, test_people=3)
+    samples = (sample for split in splits(folder / "drawn") for sample in read_folder(folder / "drawn", split))
+    pack(samples, folder / "shards", (32, 16), "whole")
+    return folder / "shards"
+
+
+@pytest.fixture
+def tiny_config(tiny_shards):
+    """The smallest run that trains every network: two steps a stage."""
+    from spt_dist import config
+
+    stage = config.Stage(images=8, learning_rate=1e-3, discriminator_learning_rate=1e-3, warm_up=0.5)
+    return config.Config(
+        data=config.Data(shards=str(tiny_shards), image_size=(32, 16), heatmap_sigma=2.0, batch=4, shuffle_buffer=16),
+        networks=config.Networks(
+            semantic=config.Semantic(widths=(4, 6, 8), warped_input=True),
+            appearance=config.Appearance(widths=(4, 6, 8), warped_levels=2, flat_colour_input=True, max_stretch=2.0),
+            discriminator=config.Discriminator(widths=(4, 8)),
+            pose_detector=config.PoseDetector(width=4, blocks=1),
+            features=config.PerceptualFeatures(normalise=True),
+        ),
+        losses=config.LossWeights(pose=100, content=10, style=10, region_colour=20, reconstruction=10),
+        stages=config.Stages(pose=stage, semantic=stage, appearance=stage, end_to_end=stage),
+        train=config.Train(report_every=4, picture_every=16, checkpoint_every=8, ema_half_life=20),
+    )

@@ -1,0 +1,6 @@
+"""Data: from pictures on disk to batches on the device.
+
+`importers` reads foreign folders, `frame` cuts the person out, `pack` validates and writes shards, `manifest`
+describes them; `pipeline` reads them as pairs, through a stream of `dali` or of `opencv` (webdataset) that follows a
+`plan`; `pairs` finds pseudo labels, `synthetic` draws people; `schema` spells the sample that all of them speak of.
+"""

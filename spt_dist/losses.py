@@ -1,0 +1,103 @@
+"""The terms of the objective: pure, unweighted, one function per term of the paper.
+
+Weights are applied once, where the terms are summed. Every term is a mean over samples, so that the mean over equal
+shares of a batch is the term of the whole batch: data-parallel training computes exactly the single-process loss.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from spt_kernels import semantic_gram
+from torch import Tensor
+from torch.nn.functional import cross_entropy, l1_loss, mse_loss
+
+from spt_dist.body import FOREGROUND_LABELS, Label
+from spt_dist.regions import PRESENT_PX, region_means
+from spt_dist.types import Features, Grams, Heatmaps, Images, LabelBytes, Masks, Parsing, Scalar
+
+LabelWeights = Float[Tensor, "10"]
+
+
+def lsgan(prediction: Float[Tensor, "b 1 h w"], real: bool) -> Scalar:
+    """Least-squares adversarial loss: `mean((D - 1)^2)` for what should look real, `mean(D^2)` for what should not."""
+    return (prediction - float(real)).square().mean()
+
+
+def pose(predicted: Heatmaps, heatmaps: Heatmaps) -> Scalar:
+    """Squared error between the frozen detector's heat maps of a generated image and those of its pose."""
+    return mse_loss(predicted, heatmaps)
+
+
+def content(features: Features, reference: Features) -> Scalar:
+    """Squared error between relu2_1 features of the cycle's image and of the source."""
+    return mse_loss(features, reference)
+
+
+def semantic_style(
+    fake_b: Features,
+    real_a: Features,
+    fake_a: Features,
+    mask_a: Masks,
+    mask_b: Masks,
+    by_area: bool = False,
+) -> Scalar:
+    """Semantic-aware style loss: Gram matrices inside each region, B^ against A and B^ against A^.
+
+    `mean((v G(B^) - v G(A))^2) + mean((v G(A^) - v G(B^))^2)` over [b, r, c, c], with the visibility
+    `v[b, r] = max(mask_a) max(mask_b)`: a region counts where both poses show it. The features are relu2_1 of the
+    generated B^, of the source A and of the cycle's A^; the masks are `regions.style_masks` of either parsing.
+    `by_area` (ours) divides a Gram matrix by its region's area (the sum of the squared mask, one feature pixel at
+    least) instead of by h w, so that small regions weigh as much as large ones. The masks get no gradient.
+    """
+    visibility = (mask_a.amax(dim=(2, 3)) * mask_b.amax(dim=(2, 3))).detach()[..., None, None]
+    gram_fake_b = visibility * _gram(fake_b, mask_b, by_area)
+    gram_real_a = visibility * _gram(real_a, mask_a, by_area)
+    gram_fake_a = visibility * _gram(fake_a, mask_a, by_area)
+    return mse_loss(gram_fake_b, gram_real_a) + mse_loss(gram_fake_a, gram_fake_b)
+
+
+def _gram(features: Features, masks: Masks, by_area: bool) -> Grams:
+    gram = semantic_gram(features, masks)
+    if not by_area:
+        return gram
+    pixels = masks.shape[2] * masks.shape[3]
+    areas = masks.detach().square().sum(dim=(2, 3)).clamp(min=1.0)
+    return gram * (pixels / areas)[..., None, None]
+
+
+def parsing(logits: Parsing, labels: LabelBytes, label_weights: LabelWeights) -> Scalar:
+    """Cross-entropy of H_S against its pseudo label, each pixel weighted by its label; the mean is over all pixels."""
+    return cross_entropy(logits, labels.long(), weight=label_weights, reduction="none").mean()
+
+
+def label_weights(by_name: Mapping[str, float]) -> LabelWeights:
+    """The weights of `config.Semantic.label_weights` as a table over labels; a label that is not named weighs 1.
+
+    Raises:
+        ValueError: a name is not a label's.
+    """
+    names = [label.name.lower() for label in Label]
+    unknown = sorted(set(by_name) - set(names))
+    if unknown:
+        raise ValueError(f"`label_weights` names {unknown}; labels are {', '.join(names)}")
+    return torch.tensor([float(by_name.get(name, 1.0)) for name in names])
+
+
+def region_colour(image: Images, parsing: Parsing, reference_image: Images, reference_parsing: Parsing) -> Scalar:
+    """L1 between the mean colours of each foreground region that both pictures show; ours, not the paper's.
+
+    Per sample the mean over its visible regions (0 where there is none). The gradient reaches the images only: a
+    parsing that could answer would move its borders instead of the colours.
+    """
+    labels = list(FOREGROUND_LABELS)
+    means, areas = region_means(image, parsing.detach())
+    reference_means, reference_areas = region_means(reference_image, reference_parsing.detach())
+    visible = ((areas >= PRESENT_PX) & (reference_areas >= PRESENT_PX))[:, labels]
+    differences = (means - reference_means)[:, labels].abs().mean(dim=2) * visible
+    return (differences.sum(dim=1) / visible.sum(dim=1).clamp(min=1)).mean()
+
+
+def reconstruction(image: Images, reference: Images) -> Scalar:
+    """L1 between images: used while the target pose is the source's own."""
+    return l1_loss(image, reference)

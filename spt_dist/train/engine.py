@@ -1,0 +1,145 @@
+"""An engine trains one network: forward through it, one backward, one step.
+
+Two spellings of one interface: `PlainEngine` is torch alone, one process; `DeepSpeedEngine` partitions optimizer state
+and gradients over the ranks (ZeRO 0 to 2). A network that is not being trained is called through its raw `module`,
+frozen by `frozen_except`: calling another engine, or a network that is not frozen, gives silently wrong gradients.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from spt_dist import config
+
+OPTIMIZER_FILE = "engine.pt"
+DEEPSPEED_TAG = "engine"
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What the phases need of an engine."""
+
+    module: nn.Module
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The network's forward, recorded for `backward`."""
+        ...
+
+    def backward(self, loss: Tensor) -> None:
+        """Accumulate the gradient of `loss`, the mean over this micro-batch."""
+        ...
+
+    def step(self, learning_rate: float) -> None:
+        """Update the parameters if this micro-batch completes a batch; every micro-batch calls it."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write parameters and optimizer state below `folder`, every rank its part."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read back what `save` wrote, on the same number of ranks."""
+        ...
+
+
+class PlainEngine:
+    """Adam in one process; the definition that `DeepSpeedEngine` must equal."""
+
+    def __init__(self, module: nn.Module, train: config.Train):
+        self.module = module
+        self.clip, self.accumulate = train.clip, train.accumulate
+        self.optimizer = torch.optim.Adam(module.parameters(), lr=0.0, betas=train.betas)
+        self.micro_batches = 0
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.module(*inputs)
+
+    def backward(self, loss: Tensor) -> None:
+        (loss / self.accumulate).backward()
+
+    def step(self, learning_rate: float) -> None:
+        self.micro_batches += 1
+        if self.micro_batches % self.accumulate:
+            return
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.clip)
+        _set_learning_rate(self.optimizer, learning_rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / OPTIMIZER_FILE)
+
+    def load(self, folder: Path) -> None:
+        state = torch.load(folder / OPTIMIZER_FILE, weights_only=True, map_location="cpu")
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class DeepSpeedEngine:
+    """One DeepSpeed engine around one network; needs an initialised process group (`init_deepspeed`)."""
+
+    def __init__(self, module: nn.Module, train: config.Train, micro_batch: int):
+        import deepspeed
+
+        optimizer = torch.optim.Adam(module.parameters(), lr=0.0, betas=train.betas)
+        self.engine, *_ = deepspeed.initialize(
+            model=module,
+            optimizer=optimizer,
+            config={
+                "train_micro_batch_size_per_gpu": micro_batch,
+                "gradient_accumulation_steps": train.accumulate,
+                "gradient_clipping": train.clip,
+                "zero_optimization": {"stage": train.zero_stage},
+                "steps_per_print": 10**9,
+            },
+        )
+        self.module = module
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.engine(*inputs)
+
+    def backward(self, loss: Tensor) -> None:
+        self.engine.backward(loss)
+
+    def step(self, learning_rate: float) -> None:
+        _set_learning_rate(self.engine.optimizer, learning_rate)
+        self.engine.step()
+
+    def save(self, folder: Path) -> None:
+        self.engine.save_checkpoint(str(folder), tag=DEEPSPEED_TAG, save_latest=False)
+
+    def load(self, folder: Path) -> None:
+        path, _ = self.engine.load_checkpoint(str(folder), tag=DEEPSPEED_TAG)
+        if path is None:
+            raise ValueError(f"`{folder}` holds no DeepSpeed checkpoint for this number of ranks")
+
+
+def init_deepspeed() -> None:
+    """Let DeepSpeed join the process group that the launcher made."""
+    import deepspeed
+
+    deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo")
+
+
+def _set_learning_rate(optimizer: Any, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+@contextmanager
+def frozen_except(name: str, engines: Mapping[str, Engine]) -> Iterator[Engine]:
+    """Yield engine `name` in training mode while every other network is frozen, also when an exception passes."""
+    try:
+        for other, engine in engines.items():
+            engine.module.requires_grad_(other == name)
+            engine.module.train(other == name)
+        yield engines[name]
+    finally:
+        for engine in engines.values():
+            engine.module.requires_grad_(True)

@@ -1,0 +1,96 @@
+"""What a run tells while it trains: a line of JSON per report, TensorBoard scalars, and pictures.
+
+The training step only hands over detached tensors; they are read, all at once, when a report is due.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from spt_dist.train.ranks import Ranks
+from spt_dist.train.state import Position
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss became NaN or infinite; the last checkpoint is good."""
+
+
+class RunLog:
+    """Collects terms; writes on the leading rank only."""
+
+    def __init__(self, run: Path, every_imgs: int, ranks: Ranks):
+        self.every_imgs, self.ranks = every_imgs, ranks
+        self.file = run / "log.jsonl"
+        self.terms: dict[str, list[Tensor]] = {}
+        self.since = (time.monotonic(), 0)
+        self.board = SummaryWriter(str(run / "tensorboard")) if ranks.leads else None
+
+    def collect(self, terms: dict[str, Tensor]) -> None:
+        """Keep the terms of a step, without waiting for the device."""
+        for name, term in terms.items():
+            self.terms.setdefault(name, []).append(term)
+
+    def forget_after(self, position: Position) -> None:
+        """Drop the lines that a resumed run is about to write again."""
+        if self.ranks.leads and self.file.exists():
+            lines = self.file.read_text().splitlines(keepends=True)
+            self.file.write_text("".join(line for line in lines if json.loads(line)["all_images"] <= position.images))
+
+    def start(self, position: Position) -> None:
+        """Measure the pace from here."""
+        self.since = (time.monotonic(), position.images)
+        self.terms.clear()
+
+    def report(self, position: Position, of_images: int) -> dict[str, float]:
+        """Mean terms since the last report, written and given back.
+
+        Raises:
+            NonFiniteLoss: a mean is NaN or infinite.
+        """
+        names = list(self.terms)
+        values = torch.stack([torch.stack(self.terms[name]).mean() for name in names]).tolist() if names else []
+        means = dict(zip(names, values, strict=True))
+        bad = [name for name, value in means.items() if not np.isfinite(value)]
+        if bad:
+            raise NonFiniteLoss(
+                f"{', '.join(bad)} became non-finite in stage `{position.stage}` at {position.stage_images} images; "
+                "lower the stage's learning rate or set train.clip, then resume from the last checkpoint"
+            )
+        seconds, pace = self._pace(position)
+        if self.board is not None:
+            line = {
+                "stage": position.stage,
+                "images": position.stage_images,
+                "all_images": position.images,
+                "of_images": of_images,
+                "seconds": round(seconds, 3),
+                "images_per_s": round(pace, 3),
+                "terms": {name: round(value, 6) for name, value in means.items()},
+            }
+            with self.file.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            for name, value in means.items():
+                self.board.add_scalar(name, value, position.images)
+            self.board.add_scalar("pace/images_per_s", pace, position.images)
+        self.start(position)
+        return means
+
+    def picture(self, name: str, image: np.ndarray, position: Position) -> None:
+        """Show a uint8 picture [h, w, 3]."""
+        if self.board is not None:
+            self.board.add_image(name, image, position.images, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush what is not yet on the disk."""
+        if self.board is not None:
+            self.board.close()
+
+    def _pace(self, position: Position) -> tuple[float, float]:
+        then, images = self.since
+        seconds = time.monotonic() - then
+        return seconds, (position.images - images) / max(seconds, 1e-9)

@@ -1,0 +1,243 @@
+"""The phases of a step: each trains exactly one network.
+
+A stage of the curriculum is a row of phases. A phase forwards through its network's engine, adds up its weighted terms,
+goes backward once and steps once; the other networks are frozen and called raw. The discriminators judge what the
+generator's phase of the same step has drawn.
+
+    A, the source --H_S, H_A--> B^, in the target's pose --H_A--> A^, back in the source's own
+
+The equations are those of Song et al., CVPR 2019; the terms marked "our own" in `config.LossWeights` are not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from spt_dist import config, losses
+from spt_dist.geometry import crop_faces
+from spt_dist.regions import style_masks
+from spt_dist.train.engine import Engine, frozen_except
+from spt_dist.train.scene import Scene
+
+Terms = dict[str, Tensor]
+
+
+@dataclass
+class Turn:
+    """What one phase sees of one micro-batch."""
+
+    scene: Scene
+    config: config.Config
+    features: nn.Module  # frozen relu2_1
+    alpha: float = 1.0  # fade-in of the local enhancer
+    networks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # the trained one's engine, the others raw
+    fakes: dict[str, Tensor] = field(default_factory=dict)  # discriminator -> what the generator drew, detached
+
+
+class Phase(NamedTuple):
+    """One network's part of a step."""
+
+    network: str
+    terms: Callable[[Turn], Terms]
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether the stage's second learning rate is this phase's."""
+        return self.network.endswith("discriminator")
+
+
+def train_phase(phase: Phase, engines: Mapping[str, Engine], turns: Sequence[Turn], learning_rate: float) -> Terms:
+    """Train the phase's network on the micro-batches of one step; gives the last one's terms, detached."""
+    terms: Terms = {}
+    with frozen_except(phase.network, engines) as trained:
+        raw = {name: engine.module for name, engine in engines.items()}
+        for turn in turns:
+            turn.networks = raw | {phase.network: trained}
+            terms = phase.terms(turn)
+            weights = vars(turn.config.losses)
+            trained.backward(sum(weights.get(name, 1.0) * term for name, term in terms.items()))
+            trained.step(learning_rate)
+    return {f"{phase.network}/{name}": term.detach() for name, term in terms.items()}
+
+
+def pose_terms(turn: Turn) -> Terms:
+    """The pose detector learns the annotated joints' heat maps."""
+    source = turn.scene.source
+    return {"pose": losses.pose(turn.networks["pose_detector"](source.image), source.heatmaps)}
+
+
+def semantic_terms(turn: Turn) -> Terms:
+    """H_S learns its pseudo label, and to look like a parsing map."""
+    source, pseudo = turn.scene.source, turn.scene.pseudo
+    assert pseudo is not None, "the semantic stages are given pseudo pairs"
+    logits = turn.networks["semantic"](source.parsing, source.heatmaps, pseudo.view.heatmaps, pseudo.warps)
+    weights = losses.label_weights(turn.config.networks.semantic.label_weights).to(logits.device)
+    terms = {"parsing": losses.parsing(logits, pseudo.labels, weights)}
+    if turn.config.losses.parsing_adversarial:
+        judged = torch.cat([logits.softmax(1), pseudo.view.heatmaps], 1)
+        turn.fakes["parsing_discriminator"] = judged.detach()
+        terms["parsing_adversarial"] = losses.lsgan(turn.networks["parsing_discriminator"](judged), real=True)
+    return terms
+
+
+class Drawing:
+    """The cycle A -> B^ -> A^ of one micro-batch; what several terms need is computed once."""
+
+    def __init__(self, turn: Turn):
+        scene, networks = turn.scene, turn.networks
+        self.turn, self.scene, source, target = turn, scene, scene.source, scene.target
+        if scene.own_pose:
+            self.parsing_b = source.parsing
+        else:
+            logits = networks["semantic"](source.parsing, source.heatmaps, target.heatmaps, scene.there)
+            self.parsing_b = logits.softmax(1)
+        draw = networks["appearance"]
+        self.fake_b: Tensor = draw(
+            source.image, source.parsing, source.heatmaps, self.parsing_b, target.heatmaps, scene.there, turn.alpha
+        )
+        self.fake_a: Tensor = draw(
+            self.fake_b, self.parsing_b, target.heatmaps, source.parsing, source.heatmaps, scene.back, turn.alpha
+        )
+        self.fakes = torch.cat([self.fake_b, self.fake_a])
+
+    @cached_property
+    def images_with_parsing(self) -> Tensor:
+        """What the image discriminator judges of B^ and A^: [2b, 12, h, w]."""
+        return torch.cat([self.fakes, torch.cat([self.parsing_b, self.scene.source.parsing])[:, 1:]], 1)
+
+    @cached_property
+    def faces(self) -> Tensor:
+        """The head boxes of B^ and A^, stretched over the picture: [2b, 3, h, w]."""
+        return crop_faces(self.fakes, torch.cat([self.scene.target.joints, self.scene.source.joints]))
+
+    @cached_property
+    def features(self) -> tuple[Tensor, Tensor, Tensor]:
+        """relu2_1 of A, B^ and A^."""
+        with torch.no_grad():
+            real_a = self.turn.features(self.scene.source.image)
+        fake_b, fake_a = self.turn.features(self.fakes).chunk(2)
+        return real_a, fake_b, fake_a
+
+
+def _adversarial(drawing: Drawing) -> Tensor:
+    return 2 * losses.lsgan(drawing.turn.networks["image_discriminator"](drawing.images_with_parsing), real=True)
+
+
+def _face(drawing: Drawing) -> Tensor:
+    return 2 * losses.lsgan(drawing.turn.networks["face_discriminator"](drawing.faces), real=True)
+
+
+def _pose(drawing: Drawing) -> Tensor:
+    wanted = torch.cat([drawing.scene.target.heatmaps, drawing.scene.source.heatmaps])
+    return 2 * losses.pose(drawing.turn.networks["pose_detector"](drawing.fakes), wanted)
+
+
+def _content(drawing: Drawing) -> Tensor:
+    real_a, _, fake_a = drawing.features
+    return losses.content(fake_a, real_a)
+
+
+def _style(drawing: Drawing) -> Tensor:
+    real_a, fake_b, fake_a = drawing.features
+    size = (real_a.shape[2], real_a.shape[3])
+    mask_a, mask_b = style_masks(drawing.scene.source.parsing, size), style_masks(drawing.parsing_b.detach(), size)
+    by_area = drawing.turn.config.networks.features.normalise
+    return losses.semantic_style(fake_b, real_a, fake_a, mask_a, mask_b, by_area=by_area)
+
+
+def _region_colour(drawing: Drawing) -> Tensor:
+    source = drawing.scene.source
+    return losses.region_colour(drawing.fake_b, drawing.parsing_b.detach(), source.image, source.parsing)
+
+
+def _reconstruction(drawing: Drawing) -> Tensor:
+    if not drawing.scene.own_pose:
+        return drawing.fake_b.new_zeros(())
+    return losses.reconstruction(drawing.fake_b, drawing.scene.source.image)
+
+
+# The image losses of H_A, and in the last stage of H_S. Each sums its two terms, for B^ and A^, where it has two.
+IMAGE_TERMS: dict[str, Callable[[Drawing], Tensor]] = {
+    "adversarial": _adversarial,
+    "face": _face,
+    "pose": _pose,
+    "content": _content,
+    "style": _style,
+    "region_colour": _region_colour,
+    "reconstruction": _reconstruction,
+}
+
+
+def image_terms(turn: Turn) -> Terms:
+    """The losses of what H_A draws; a term of weight 0 is not computed."""
+    drawing = Drawing(turn)
+    weights = vars(turn.config.losses)
+    terms = {name: term(drawing) for name, term in IMAGE_TERMS.items() if weights[name]}
+    if "adversarial" in terms:
+        turn.fakes["image_discriminator"] = drawing.images_with_parsing.detach()
+    if "face" in terms:
+        turn.fakes["face_discriminator"] = drawing.faces.detach()
+    return terms
+
+
+def end_to_end_terms(turn: Turn) -> Terms:
+    """H_S refined by the image losses, which reach it through its soft output, beside its own."""
+    return semantic_terms(turn) | image_terms(turn)
+
+
+def _judge(turn: Turn, name: str, real: Tensor) -> Terms:
+    """LSGAN, halves of real and fake, in one pass."""
+    fake = turn.fakes[name]
+    judged_real, judged_fake = turn.networks[name](torch.cat([real, fake])).split([len(real), len(fake)])
+    return {"real": losses.lsgan(judged_real, real=True) / 2, "fake": losses.lsgan(judged_fake, real=False) / 2}
+
+
+def parsing_discriminator_terms(turn: Turn) -> Terms:
+    """Tell a person's parsing map from one that H_S made, given the pose."""
+    assert turn.scene.pseudo is not None, "the semantic stages are given pseudo pairs"
+    pseudo = turn.scene.pseudo.view
+    return _judge(turn, "parsing_discriminator", torch.cat([pseudo.parsing, pseudo.heatmaps], 1))
+
+
+def image_discriminator_terms(turn: Turn) -> Terms:
+    """Tell a photo with its parsing map from a drawn one."""
+    photos = torch.cat([turn.scene.source.image, turn.scene.target.image])
+    maps = torch.cat([turn.scene.source.parsing, turn.scene.target.parsing])
+    return _judge(turn, "image_discriminator", torch.cat([photos, maps[:, 1:]], 1))
+
+
+def face_discriminator_terms(turn: Turn) -> Terms:
+    """Tell a photo's head from a drawn one."""
+    photos = torch.cat([turn.scene.source.image, turn.scene.target.image])
+    joints = torch.cat([turn.scene.source.joints, turn.scene.target.joints])
+    return _judge(turn, "face_discriminator", crop_faces(photos, joints))
+
+
+_SEMANTIC = Phase("semantic", semantic_terms)
+_APPEARANCE = Phase("appearance", image_terms)
+_END_TO_END = Phase("semantic", end_to_end_terms)
+_PARSING_DISCRIMINATOR = Phase("parsing_discriminator", parsing_discriminator_terms)
+_IMAGE_DISCRIMINATORS = (
+    Phase("image_discriminator", image_discriminator_terms),
+    Phase("face_discriminator", face_discriminator_terms),
+)
+
+STAGES: dict[str, tuple[Phase, ...]] = {
+    "pose": (Phase("pose_detector", pose_terms),),
+    "semantic": (_SEMANTIC, _PARSING_DISCRIMINATOR),
+    "appearance": (_APPEARANCE, *_IMAGE_DISCRIMINATORS),
+    "end_to_end": (_APPEARANCE, _END_TO_END, _PARSING_DISCRIMINATOR, *_IMAGE_DISCRIMINATORS),
+}
+WANTS_PSEUDO_PAIRS = ("semantic", "end_to_end")
+
+# Which loss weight gives a discriminator its work: at weight 0 it is not trained.
+_WORK = {"parsing_discriminator": "parsing_adversarial", "image_discriminator": "adversarial", "face_discriminator": "face"}
+
+
+def phases_of(stage: str, weights: config.LossWeights) -> list[Phase]:
+    """The phases of a stage that have anything to train on."""
+    return [p for p in STAGES[stage] if p.network not in _WORK or getattr(weights, _WORK[p.network])]

@@ -1,0 +1,67 @@
+"""The screen while a run trains: a bar per stage with its pace, the time left, and the latest losses.
+
+The bars follow the run's log file, so that they look the same wherever the workers are.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from spt_dist import config
+
+POLL_S = 0.5
+COLUMNS = (
+    TextColumn("{task.description:<12}"),
+    BarColumn(bar_width=30),
+    MofNCompleteColumn(),
+    TextColumn("images  {task.fields[pace]:>9}"),
+    TimeRemainingColumn(),
+    TextColumn("[dim]{task.fields[losses]}"),
+)
+
+
+@contextmanager
+def show_progress(run: Path, stages: config.Stages) -> Iterator[None]:
+    """Show the stages' progress until the block ends."""
+    console = Console(stderr=True)
+    done = threading.Event()
+    with Progress(*COLUMNS, console=console, speed_estimate_period=600) as progress:
+        tasks = {
+            name: progress.add_task(name.replace("_", " "), total=plan["images"], start=False, pace="", losses="waiting")
+            for name, plan in asdict(stages).items()
+            if plan["images"]
+        }
+        follower = threading.Thread(target=_follow, args=(run / "log.jsonl", progress, tasks, done), daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            done.set()
+            follower.join()
+
+
+def _follow(log: Path, progress: Progress, tasks: dict, done: threading.Event) -> None:
+    """Move the bars as lines come in; a last look after `done`."""
+    read = 0
+    while True:
+        last_look = done.wait(POLL_S)
+        text = log.read_text() if log.exists() else ""
+        whole = text.rfind("\n") + 1  # a line being written has no end yet
+        for line in text[read:whole].splitlines():
+            _show(json.loads(line), progress, tasks)
+        read = whole
+        if last_look:
+            return
+
+
+def _show(line: dict, progress: Progress, tasks: dict) -> None:
+    task = tasks[line["stage"]]
+    progress.start_task(task)
+    terms = "  ".join(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in list(line["terms"].items())[:4])
+    progress.update(task, completed=line["images"], pace=f"{line['images_per_s']:.1f}/s", losses=terms)

@@ -1,0 +1,51 @@
+"""A scene: one micro-batch as the phases see it, computed on the device from bytes and joints."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from spt_dist import config
+from spt_dist.data.pairs import PseudoPairs
+from spt_dist.data.schema import Pairs
+from spt_dist.geometry import PartWarps, part_warps
+from spt_dist.models.inputs import View, view
+
+
+class Pseudo(NamedTuple):
+    """The pseudo label of H_S: the map and pose of another person in the same kind of clothes."""
+
+    view: View
+    labels: Tensor  # uint8 [b, h, w]
+    warps: PartWarps  # from the source to this pose
+
+
+class Scene(NamedTuple):
+    """A source, the pose that is wanted of it, and the warps there and back.
+
+    `target` is another picture: it gives the pose, and stands among the real examples of the discriminators; it is
+    never what a generator is compared with. While `own_pose`, it is the source itself.
+    """
+
+    source: View
+    target: View
+    there: PartWarps
+    back: PartWarps
+    own_pose: bool
+    pseudo: Pseudo | None
+
+
+def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | None, own_pose: bool) -> Scene:
+    """Rasterise poses, cut part masks and fit part transforms for one micro-batch."""
+    sigma_px, stretch = run.data.heatmap_sigma, run.networks.appearance.max_stretch
+    size = run.data.image_size
+    source_batch, target_batch = pairs.source, pairs.source if own_pose else pairs.target
+    source = view(source_batch.images, source_batch.labels, source_batch.joints, sigma_px)
+    target = source if own_pose else view(target_batch.images, target_batch.labels, target_batch.joints, sigma_px)
+    there = part_warps(target.joints, source.joints, size, stretch)
+    back = there if own_pose else part_warps(source.joints, target.joints, size, stretch)
+    pseudo = None
+    if pseudo_pairs is not None:
+        labels, joints = pseudo_pairs.match(source_batch, target_batch.joints)
+        pseudo_view = view(source_batch.images, labels, joints, sigma_px)
+        pseudo = Pseudo(pseudo_view, labels, part_warps(joints, source.joints, size, stretch))
+    return Scene(source, target, there, back, own_pose, pseudo)

@@ -1,0 +1,74 @@
+"""All that training changes, and how it is made: networks, their engines, averages, and where in the curriculum we are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from spt_dist import config
+from spt_dist.body import Joint, Label
+from spt_dist.models.appearance import AppearanceGenerator
+from spt_dist.models.discriminators import PatchDiscriminator
+from spt_dist.models.pose_detector import PoseDetector
+from spt_dist.models.semantic import SemanticGenerator
+from spt_dist.train.ema import Ema
+from spt_dist.train.engine import Engine
+from spt_dist.train.phases import STAGES
+
+AVERAGED = ("semantic", "appearance")  # what evaluation and serving use
+FOREGROUND = len(Label) - 1
+
+
+@dataclass
+class Position:
+    """Where in the curriculum training is."""
+
+    stage: str = next(iter(STAGES))
+    stage_images: int = 0
+    images: int = 0  # over all stages
+
+    def fraction(self, stages: config.Stages) -> float:
+        """How much of the stage is done, in [0, 1]."""
+        return min(1.0, self.stage_images / max(1, getattr(stages, self.stage).images))
+
+
+@dataclass
+class State:
+    """The engines by network name, the averages of the generators, and the position."""
+
+    engines: dict[str, Engine]
+    averages: dict[str, Ema]
+    position: Position
+
+
+def build_networks(networks: config.Networks, seed: int) -> dict[str, nn.Module]:
+    """All trained networks, with the same weights on every rank."""
+    torch.manual_seed(seed)
+    widths = networks.discriminator.widths
+    return {
+        "pose_detector": PoseDetector(networks.pose_detector),
+        "semantic": SemanticGenerator(networks.semantic),
+        "parsing_discriminator": PatchDiscriminator(len(Label) + len(Joint), widths),
+        "appearance": AppearanceGenerator(networks.appearance),
+        "image_discriminator": PatchDiscriminator(3 + FOREGROUND, widths),
+        "face_discriminator": PatchDiscriminator(3, widths),
+    }
+
+
+def build_state(run: config.Config, make_engine: Callable[[nn.Module], Engine], device: torch.device) -> State:
+    """Fresh networks in fresh engines."""
+    networks = {name: network.to(device) for name, network in build_networks(run.networks, run.train.seed).items()}
+    averages = {name: Ema(networks[name], run.train.ema_half_life) for name in AVERAGED}
+    return State({name: make_engine(network) for name, network in networks.items()}, averages, Position())
+
+
+def learning_rate(base: float, fraction: float, decay: float) -> float:
+    """`base`, falling linearly to 0 over the last fraction `decay` of the stage."""
+    return base * min(1.0, (1.0 - fraction) / decay) if decay else base
+
+
+def fade_in(fraction: float, between: tuple[float, float]) -> float:
+    """Alpha of the local enhancer: 0 before, 1 after, linear between two fractions of the stage."""
+    start, end = between
+    return 1.0 if fraction >= end else max(0.0, (fraction - start) / (end - start))

@@ -1,0 +1,227 @@
+"""One contract, two readers: whatever holds here holds for DALI and for webdataset with OpenCV."""
+
+import io
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from spt_dist import config
+from spt_dist.data import dali, pipeline
+from spt_dist.data.manifest import Manifest
+from spt_dist.data.pack import pack
+from spt_dist.data.pipeline import open_reader, read_split
+from spt_dist.data.schema import DataError, collate, encode
+
+SIZE = (24, 16)
+needs_dali = pytest.mark.skipif(not dali.available(), reason="DALI is not installed here")
+DIVISIONS = [(17, 2, 3), (9, 1, 4), (13, 3, 1), (64, 2, 5), (5, 1, 1)]  # samples, ranks, batch
+
+
+@pytest.fixture(params=["webdataset", pytest.param("dali", marks=needs_dali)])
+def kind(request):
+    return request.param
+
+
+def settings(folder, kind, **changes):
+    return config.Data(**{"shards": str(folder), "image_size": SIZE, "reader": kind, "shuffle_buffer": 7, **changes})
+
+
+def draw(reader, count):
+    return list(itertools.islice(reader, count))
+
+
+def same(one, other):
+    return all(
+        a.ids == b.ids and all(torch.equal(x, y) for x, y in zip(a[1:], b[1:], strict=True))
+        for pairs, others in zip(one, other, strict=True)
+        for a, b in zip(pairs, others, strict=True)
+    )
+
+
+@pytest.mark.parametrize(("count", "ranks", "batch"), DIVISIONS)
+def test_an_epoch_has_every_sample_at_most_once_over_the_ranks(packed, kind, count, ranks, batch):
+    data = settings(packed(count), kind)
+    readers = [open_reader(data, "train", batch=batch, rank=rank, world_size=ranks, seed=4) for rank in range(ranks)]
+    batches = count // (ranks * batch)
+    epochs = []
+    for _ in range(3):
+        ids = [name for reader in readers for pairs in draw(reader, batches) for name in pairs.source.ids]
+        assert len(ids) == len(set(ids)) == batches * ranks * batch
+        epochs.append(ids)
+    assert epochs[0] != epochs[1] or len(epochs[0]) == 1
+
+
+def test_content_is_what_was_packed(packed, kind):
+    folder = packed(10)
+    stored = {sample.id: sample for sample in read_split(folder, "train")}
+    for pairs in draw(open_reader(settings(folder, kind, flip=False), "train", batch=3), 3):
+        for side in pairs:
+            assert (side.images.dtype, side.labels.dtype, side.joints.dtype) == (
+                torch.uint8, torch.uint8, torch.float32,
+            )  # fmt: skip
+            truth = collate([stored[name] for name in side.ids])
+            assert torch.equal(side.labels, truth.labels)
+            assert torch.equal(side.joints, truth.joints)
+            assert (side.images.int() - truth.images.int()).abs().max() <= 3
+
+
+def test_flips_are_one_draw_for_image_labels_and_joints(packed, kind):
+    folder = packed(16)
+    stored = {sample.id: sample for sample in read_split(folder, "train")}
+    flips = []
+    for pairs in draw(open_reader(settings(folder, kind), "train", batch=4, seed=1), 12):
+        truth = collate([stored[name] for name in pairs.source.ids])
+        mirrored = truth.flip(torch.ones(4, dtype=torch.bool))
+        for slot in range(4):
+            flipped = not torch.equal(pairs.source.labels[slot], truth.labels[slot])
+            expected = mirrored if flipped else truth
+            flips.append(flipped)
+            assert torch.equal(pairs.source.labels[slot], expected.labels[slot])
+            assert torch.equal(pairs.source.joints[slot], expected.joints[slot])
+            assert (pairs.source.images[slot].int() - expected.images[slot].int()).abs().max() <= 3
+    assert 12 <= sum(flips) <= 36
+
+
+@pytest.mark.parametrize(("count", "batch"), [(2, 1), (5, 1), (2, 2), (9, 4), (4, 4)])
+def test_nobody_is_paired_with_themselves(packed, kind, count, batch):
+    reader = open_reader(settings(packed(count), kind), "train", batch=batch)
+    targets = set()
+    for pairs in draw(reader, 40):
+        assert len(pairs.target.ids) == batch
+        assert all(source != target for source, target in zip(*(side.ids for side in pairs), strict=True))
+        targets |= set(pairs.target.ids)
+    assert len(targets) == count
+
+
+@pytest.mark.parametrize("served", [0, 1, 4, 5, 6, 13])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_resumes_exactly(packed, kind, served, batch):
+    """After a round through a file the stream goes on as if nothing had happened, over epochs' ends too."""
+    data = settings(packed(17), kind)
+    first = open_reader(data, "train", batch=batch, rank=1, world_size=2, seed=9)
+    draw(first, served)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    expected = draw(first, 14)
+    second = open_reader(data, "train", batch=batch, rank=1, world_size=2, seed=9)
+    draw(second, 3)
+    second.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    assert same(draw(second, 5), expected[:5])
+    third = open_reader(data, "train", batch=batch, rank=1, world_size=2, seed=9)
+    third.load_state_dict(second.state_dict())
+    assert same(draw(third, 9), expected[5:])
+
+
+def test_the_seed_decides_the_order(packed, kind):
+    data = settings(packed(30), kind)
+    runs = [draw(open_reader(data, "train", batch=5, seed=seed), 6) for seed in (1, 1, 2)]
+    assert same(runs[0], runs[1])
+    assert [pairs.source.ids for pairs in runs[0]] != [pairs.source.ids for pairs in runs[2]]
+
+
+def test_refuses_a_state_that_means_something_else(packed, kind):
+    folder = packed(16)
+    data = settings(folder, kind)
+    reader = open_reader(data, "train", batch=2, rank=0, world_size=2)
+    state = reader.state_dict()
+    others = {
+        "world_size": open_reader(data, "train", batch=2),
+        "batch": open_reader(data, "train", batch=3, world_size=2),
+        "rank": open_reader(data, "train", batch=2, rank=1, world_size=2),
+        "data_hash": open_reader(settings(packed(17), kind), "train", batch=2, world_size=2),
+        "flip": open_reader(settings(folder, kind, flip=False), "train", batch=2, world_size=2),
+    }
+    for name, other in others.items():
+        with pytest.raises(DataError, match=f"saved `{name}` is"):
+            other.load_state_dict(state)
+
+
+@needs_dali
+def test_refuses_the_other_readers_state(packed):
+    folder = packed(6)
+    readers = [open_reader(settings(folder, kind), "train", batch=2) for kind in ("dali", "webdataset")]
+    with pytest.raises(DataError, match="saved `stream` is 'DaliStream'"):
+        readers[1].load_state_dict(readers[0].state_dict())
+
+
+def test_errors_name_the_way_out(packed, kind, tmp_path):
+    folder = packed(5)
+    with pytest.raises(DataError, match="no shards at"):
+        open_reader(settings(tmp_path / "nowhere", kind), "train", batch=1)
+    with pytest.raises(DataError, match="has no split `val`"):
+        open_reader(settings(folder, kind), "val", batch=1)
+    with pytest.raises(DataError, match=r"hold \(24, 16\) px .* `data.image_size` is \(32, 16\)"):
+        open_reader(settings(folder, kind, image_size=(32, 16)), "train", batch=1)
+    with pytest.raises(DataError, match=r"has 5 samples .* need 6"):
+        open_reader(settings(folder, kind), "train", batch=3, world_size=2)
+    (folder / "train-000000.tar").unlink()
+    with pytest.raises(DataError, match="is missing"):
+        open_reader(settings(folder, kind), "train", batch=1)
+
+
+def test_dali_is_asked_for_only_where_it_is(packed, monkeypatch):
+    folder = packed(5)
+    monkeypatch.setattr(pipeline.dali, "available", lambda: False)
+    with pytest.raises(DataError, match="not installed"):
+        open_reader(settings(folder, "dali"), "train", batch=1)
+    reader = open_reader(settings(folder, "auto"), "train", batch=1)
+    assert reader.state_dict()["stream"] == "OpenCVStream"
+
+
+def pack_broken(person, monkeypatch, out, count, broken):
+    """Shards in which some samples' JPEG is not one: damage of the kind that has the right size."""
+
+    def damaged(sample):
+        files = encode(sample)
+        return files | ({"jpg": b"\0" * len(files["jpg"])} if sample.id in broken else {})
+
+    monkeypatch.setattr("spt_dist.data.pack.encode", damaged)
+    monkeypatch.setattr("spt_dist.data.pack.decode", lambda files: collect[-1])
+    collect = []
+    samples = (collect.append(one) or one for one in (person(f"p{seed}", seed) for seed in range(count)))
+    pack(samples, out, SIZE, "whole")
+
+
+def test_webdataset_leaves_a_broken_sample_out_and_says_so(person, monkeypatch, tmp_path, caplog):
+    pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3"})
+    reader = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    with caplog.at_level(logging.WARNING):
+        ids = {name for pairs in draw(reader, 20) for name in pairs.source.ids}
+    assert ids == {f"p{seed}" for seed in range(9)} - {"p3"}
+    assert len(caplog.records) == 1
+    assert "p3.jpg" in caplog.text
+    again = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    again.load_state_dict(reader.state_dict())
+    assert same(draw(again, 9), draw(reader, 9))
+
+
+def test_webdataset_stops_when_too_many_are_broken(person, monkeypatch, tmp_path):
+    pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3", "p4"})
+    reader = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    with pytest.raises(DataError, match=r"more than 1 samples cannot be read(?s:.*)p[34].jpg"):
+        draw(reader, 20)
+
+
+@needs_dali
+def test_dali_stops_at_a_broken_sample(person, monkeypatch, tmp_path):
+    pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3"})
+    reader = open_reader(settings(tmp_path / "s", "dali"), "train", batch=2)
+    with pytest.raises(DataError, match="DALI cannot read"):
+        draw(reader, 20)
+
+
+def test_real_photos_cross_to_the_device_as_bytes(data, tmp_path, kind):
+    from spt_dist.data.importers import read_folder
+
+    pack(itertools.islice(read_folder(data / "ccp256", "val"), 6), tmp_path / "s", (256, 256), "person")
+    stored = {sample.id: sample for sample in read_split(tmp_path / "s", "val")}
+    settings_ = config.Data(shards=str(tmp_path / "s"), reader=kind, flip=False)
+    pairs = next(open_reader(settings_, "val", batch=4))
+    crossing = sum(tensor.numel() * tensor.element_size() for tensor in pairs.source[1:]) / 4
+    assert crossing == 4 * 256 * 256 + 216
+    truth = np.stack([stored[name].image for name in pairs.source.ids]).astype(int)
+    assert np.abs(pairs.source.images.numpy() - truth).max() <= 3
+    assert Manifest.load(tmp_path / "s").how == "person"

@@ -1,0 +1,111 @@
+"""One rank of the equality test: trains real phases in DeepSpeed engines, then compares with plain torch on the whole batch.
+
+Run by test_equality.py with RANK, WORLD_SIZE and friends set. Rank 0 prints one line of JSON.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+
+import torch
+import torch.distributed as dist
+
+from spt_dist import config
+from spt_dist.data.schema import Batch, Pairs
+from spt_dist.models.features import PerceptualFeatures
+from spt_dist.train.engine import DeepSpeedEngine, PlainEngine, init_deepspeed
+from spt_dist.train.phases import STAGES, Turn, train_phase
+from spt_dist.train.scene import build_scene
+from spt_dist.train.state import build_networks
+
+BATCH, STEPS, SIZE = 4, 5, (32, 16)
+# The paper's rate is 2e-4. At 1e-3 these steps are chaotic: even plain torch parts from itself by 1e-3 within five steps
+# when a batch is summed in another order.
+LEARNING_RATE = 1e-4
+STAGE_ORDER = ("pose", "semantic", "appearance", "end_to_end")
+SETTINGS = config.Config(
+    data=config.Data(image_size=SIZE, heatmap_sigma=2.0, batch=BATCH),
+    networks=config.Networks(
+        semantic=config.Semantic(widths=(4, 6, 8), warped_input=True, label_weights={"l_arm": 4.0}),
+        appearance=config.Appearance(widths=(4, 6, 8), warped_levels=2, dropout=0.0, flat_colour_input=True, max_stretch=2.0),
+        discriminator=config.Discriminator(widths=(4, 8)),
+        pose_detector=config.PoseDetector(width=4, blocks=1),
+        features=config.PerceptualFeatures(normalise=True),
+    ),
+    losses=config.LossWeights(pose=100, content=10, style=10, region_colour=20, reconstruction=10),
+)
+
+
+class FixedPairs:
+    """Stands in for the search: any map will do to compare two ways of training on it."""
+
+    def match(self, source: Batch, target_joints: torch.Tensor):
+        return source.labels.flip(2), target_joints
+
+
+def people(count: int) -> Batch:
+    """Random pictures with blocky maps and joints inside: numbers matter here, not looks."""
+    generator = torch.Generator().manual_seed(3)
+    height, width = SIZE
+    images = torch.randint(0, 256, (count, height, width, 3), generator=generator, dtype=torch.uint8)
+    coarse = torch.randint(0, 10, (count, 1, height // 4, width // 4), generator=generator).float()
+    labels = torch.nn.functional.interpolate(coarse, size=SIZE, mode="nearest")[:, 0].to(torch.uint8)
+    places = torch.rand(count, 18, 2, generator=generator) * torch.tensor([width - 1.0, height - 1.0])
+    return Batch([str(i) for i in range(count)], images, labels, torch.cat([places, torch.ones(count, 18, 1)], 2))
+
+
+def rows(pairs: Pairs, chosen: list[int]) -> Pairs:
+    return Pairs(*(Batch([b.ids[i] for i in chosen], *(t[chosen] for t in b[1:])) for b in pairs))
+
+
+def train(engines, settings, features, chosen_per_micro):
+    for step in range(STEPS):
+        everyone = people((STEPS + 1) * BATCH)
+        pairs = Pairs(*(rows(Pairs(everyone, everyone), list(range(k * BATCH, (k + 1) * BATCH))).source for k in (step, step + 1)))
+        for stage in STAGE_ORDER:
+            turns = []
+            for chosen in chosen_per_micro:
+                scene = build_scene(rows(pairs, chosen), settings, FixedPairs(), own_pose=stage == "appearance" and step < 2)
+                turns.append(Turn(scene, settings, features))
+            for phase in STAGES[stage]:
+                before = {n: [p.detach().clone() for p in e.module.parameters()] for n, e in engines.items() if n != phase.network}
+                train_phase(phase, engines, turns, LEARNING_RATE)
+                for name, values in before.items():
+                    for value, parameter in zip(values, engines[name].module.parameters(), strict=True):
+                        assert torch.equal(value, parameter), f"{name} moved while {phase.network} was trained"
+                        assert parameter.grad is None, f"{name} got a gradient while {phase.network} was trained"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--zero", type=int)
+    parser.add_argument("--accumulate", type=int)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    init_deepspeed()
+    rank, world = dist.get_rank(), dist.get_world_size()
+    sharing = replace(SETTINGS, train=config.Train(zero_stage=arguments.zero, accumulate=arguments.accumulate, clip=1.0))
+    alone = replace(SETTINGS, train=config.Train(clip=1.0))
+    features = PerceptualFeatures(SETTINGS.networks.features)
+    share = BATCH // world // arguments.accumulate
+    micro = [[(m * world + rank) * share + i for i in range(share)] for m in range(arguments.accumulate)]
+    engines = {n: DeepSpeedEngine(m, sharing.train, share) for n, m in build_networks(SETTINGS.networks, 0).items()}
+    train(engines, sharing, features, micro)
+    plain = {n: PlainEngine(m, alone.train) for n, m in build_networks(SETTINGS.networks, 0).items()}
+    start = build_networks(SETTINGS.networks, 0)
+    train(plain, alone, features, [list(range(BATCH))])
+    differences, moved = {}, {}
+    for name in plain:
+        triples = zip(*(m.parameters() for m in (engines[name].module, plain[name].module, start[name])), strict=True)
+        triples = list(triples)
+        differences[name] = max((a - b).abs().max().item() for a, b, _ in triples)
+        moved[name] = max((b - c).abs().max().item() for _, b, c in triples)
+    if rank == 0:
+        print(json.dumps({"differences": differences, "moved": moved}), flush=True)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

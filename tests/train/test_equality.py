@@ -1,0 +1,40 @@
+"""DeepSpeed engines on one and two processes train every phase exactly as plain torch does on the whole batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORKER = Path(__file__).with_name("equality_worker.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("zero", "world", "accumulate"), [(0, 2, 1), (1, 2, 1), (2, 2, 1), (1, 2, 2), (2, 1, 2)]
+)
+def test_deepspeed_equals_plain_torch(zero, world, accumulate):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shared = {"PATH": path, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), "--zero", str(zero), "--accumulate", str(accumulate)],
+            env=os.environ | shared | {"MASTER_PORT": str(port), "RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": str(world)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for r in range(world)
+    ]
+    outputs = [rank.communicate(timeout=240) for rank in ranks]
+    assert all(rank.returncode == 0 for rank in ranks), outputs[0][1][-3000:] + outputs[-1][1][-3000:]
+    (line,) = [line for line in outputs[0][0].splitlines() if line.startswith("{")]
+    result = json.loads(line)
+    assert min(result["moved"].values()) > 1e-4, result  # every network was trained
+    assert max(result["differences"].values()) < 1e-6, result

@@ -1,0 +1,106 @@
+"""Training that was broken off goes on exactly where it was: 4 steps = 2 + resume + 2, bit for bit."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spt_dist import config
+from spt_dist.train import checkpoint
+from spt_dist.train.engine import PlainEngine
+from spt_dist.train.log import NonFiniteLoss
+from spt_dist.train.loop import Trainer, prepare_run
+from spt_dist.train.ranks import Ranks
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*random network.*:UserWarning")
+
+
+def trainer(settings, run, resume=False):
+    prepare_run(settings, run, resume)
+    made = Trainer(settings, run, lambda network: PlainEngine(network, settings.train), Ranks())
+    assert made.resume() == resume
+    return made
+
+
+def trace(run):
+    return [(line["all_images"], line["terms"]) for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())]
+
+
+def parameters(made):
+    engines = {name: engine.module for name, engine in made.state.engines.items()}
+    averages = {f"{name} average": average.module for name, average in made.state.averages.items()}
+    return {n: torch.cat([p.detach().flatten() for p in m.parameters()]) for n, m in (engines | averages).items()}
+
+
+@pytest.mark.parametrize("reader", ["webdataset", "dali"])
+@pytest.mark.parametrize("broken_at", [8, 20])  # between two stages, and in the middle of one
+def test_resume_is_bit_equal(tiny_config, tmp_path, reader, broken_at):
+    if reader == "dali":
+        pytest.importorskip("nvidia.dali", reason="DALI is for Linux x86_64 only")
+    settings = replace(tiny_config, data=replace(tiny_config.data, reader=reader))
+    every = replace(settings, train=replace(settings.train, checkpoint_every=4, keep_checkpoints=100))
+    whole = trainer(every, tmp_path / "whole")
+    whole.train()
+    shutil.copytree(tmp_path / "whole", tmp_path / "broken")
+    for path in (tmp_path / "broken" / "checkpoints").iterdir():
+        if int(path.name) > broken_at:
+            shutil.rmtree(path)
+    resumed = trainer(every, tmp_path / "broken", resume=True)
+    assert resumed.state.position.images == broken_at
+    resumed.train()
+    assert trace(tmp_path / "broken") == trace(tmp_path / "whole")
+    assert [images for images, _ in trace(tmp_path / "whole")] == [4, 8, 12, 16, 20, 24, 28, 32]
+    for name, values in parameters(whole).items():
+        assert torch.equal(values, parameters(resumed)[name]), name
+
+
+def test_a_broken_save_leaves_the_last_checkpoint(tiny_config, tmp_path, monkeypatch):
+    made = trainer(tiny_config, tmp_path / "run")
+    first = made.save()
+    made.state.position.images = 8
+    monkeypatch.setattr(PlainEngine, "save", lambda self, folder: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        made.save()
+    assert checkpoint.latest(tmp_path / "run") == first
+
+
+def test_only_the_newest_checkpoints_are_kept(tiny_config, tmp_path):
+    made = trainer(tiny_config, tmp_path / "run")
+    for images in (4, 8, 12):
+        made.state.position.images = images
+        made.save()
+    assert sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()) == [8, 12]
+
+
+def test_a_checkpoint_of_another_config_is_refused(tiny_config, tmp_path):
+    trainer(tiny_config, tmp_path / "run").save()
+    other = replace(tiny_config, losses=replace(tiny_config.losses, style=3.0))
+    with pytest.raises(ValueError, match=r"losses\.style.*10.*3\.0.*start a new run"):
+        trainer(other, tmp_path / "run", resume=True)
+
+
+def test_a_taken_run_folder_is_refused(tiny_config, tmp_path):
+    trainer(tiny_config, tmp_path / "run").save()
+    with pytest.raises(config.ConfigError, match="holds a run already; add --resume"):
+        prepare_run(tiny_config, tmp_path / "run", resume=False)
+
+
+def test_a_non_finite_loss_stops_and_keeps_the_checkpoint(tiny_config, tmp_path):
+    made = trainer(tiny_config, tmp_path / "run")
+    kept = made.save()
+    with torch.no_grad():
+        next(made.state.engines["pose_detector"].module.parameters()).fill_(float("nan"))
+    with pytest.raises(NonFiniteLoss, match=r"pose_detector/pose became non-finite in stage `pose` at 4 images"):
+        made.train()
+    assert checkpoint.latest(tmp_path / "run") == kept
+
+
+def test_the_run_folder_says_what_made_it(tiny_config, tmp_path):
+    made = trainer(tiny_config, tmp_path / "run")
+    meta = json.loads((made.save() / "meta.json").read_text())
+    assert config.from_tree(meta["config"]) == tiny_config
+    assert meta["data_hash"] == made.manifest.data_hash
+    assert meta["versions"]["torch"] == torch.__version__
+    assert config.load_run(tmp_path / "run") == tiny_config
