@@ -212,7 +212,9 @@ def load_run(run: Path, overrides: tuple[str, ...] = ()) -> Config:
     try:
         tree = json.loads(path.read_text())
     except OSError:
-        raise ConfigError(f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one") from None
+        raise ConfigError(
+            f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one"
+        ) from None
     for override in overrides:
         _apply(tree, override)
     return from_tree(tree, source=str(path))

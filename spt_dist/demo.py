@@ -35,7 +35,9 @@ def run_demo(data: Path | None, out: Path, config_file: Path) -> None:
     size = "x".join(str(side) for side in settings.data.image_size)
     folder, shards, began = data or out / "people", out / "shards", time.monotonic()
     if data is not None and not (data / "keypoints.csv").is_file():
-        raise config.ConfigError(f"`{data}` has no keypoints.csv; a folder holds img/, parsing/, keypoints.csv, train.txt")
+        raise config.ConfigError(
+            f"`{data}` has no keypoints.csv; a folder holds img/, parsing/, keypoints.csv, train.txt"
+        )
     _set_aside(out)
     if data is None:
         _spt("draw", folder, "--people", PEOPLE, "--held-out", HELD_OUT, "--size", size)
@@ -90,7 +92,10 @@ def _ask_endpoint(run: Path) -> None:
                 "image": (run / "gallery" / source["image"]).read_bytes(),
                 "parsing": (run / "gallery" / source["parsing"]).read_bytes(),
             },
-            data={name: json.dumps(pose["joints"]) for name, pose in (("source_joints", source), ("target_joints", target))},
+            data={
+                name: json.dumps(pose["joints"])
+                for name, pose in (("source_joints", source), ("target_joints", target))
+            },
             timeout=60,
         )
         if answer.status_code != 200:

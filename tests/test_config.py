@@ -36,7 +36,11 @@ def test_every_problem_is_named_with_its_path(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("train.seed", "has no `=`"), ("train.sed=1", "`train.sed` is not a key"), ("data.batch.x=1", "is a value, not a section")],
+    [
+        ("train.seed", "has no `=`"),
+        ("train.sed=1", "`train.sed` is not a key"),
+        ("data.batch.x=1", "is a value, not a section"),
+    ],
 )
 def test_bad_overrides(override, said):
     with pytest.raises(config.ConfigError, match=said):

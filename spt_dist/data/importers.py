@@ -28,7 +28,13 @@ class Unreadable(NamedTuple):
 
 
 def splits(path: Path | str) -> list[str]:
-    """The splits that a folder has, by their list files, in the order of `SPLITS`."""
+    """The splits that a folder has, by their list files, in the order of `SPLITS`.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not Path(path).is_dir():
+        raise DataError(f"`{path}` is not a folder; name the one that holds img/, parsing/, keypoints.csv and train.txt")
     return [split for split in SPLITS if (Path(path) / f"{split}.txt").is_file()]
 
 

@@ -1,1 +1,1 @@
-"""Training: engines, phases, the loop, checkpoints and how it is launched."""
+"""Training: engines, phases, the loop, checkpoints, and how it is launched."""

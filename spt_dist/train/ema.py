@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 RAMP_UP = 0.05  # early on, the half-life is this fraction of the images seen (Karras et al., StyleGAN3)
 
@@ -22,7 +22,7 @@ class Ema:
         self.seen_imgs += batch_imgs
         half_life = min(self.half_life_imgs, self.seen_imgs * RAMP_UP)
         keep = 0.5 ** (batch_imgs / half_life) if half_life else 0.0
-        averages, parameters = list(self.module.parameters()), list(module.parameters())
-        torch._foreach_lerp_(averages, [p.detach() for p in parameters], 1.0 - keep)
+        averages: list[Tensor] = [average.data for average in self.module.parameters()]
+        torch._foreach_lerp_(averages, [parameter.data for parameter in module.parameters()], 1.0 - keep)
         for average, buffer in zip(self.module.buffers(), module.buffers(), strict=True):
             average.copy_(buffer)

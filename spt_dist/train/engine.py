@@ -73,7 +73,9 @@ class PlainEngine:
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / OPTIMIZER_FILE)
+        torch.save(
+            {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / OPTIMIZER_FILE
+        )
 
     def load(self, folder: Path) -> None:
         state = torch.load(folder / OPTIMIZER_FILE, weights_only=True, map_location="cpu")

@@ -4,6 +4,7 @@ Ray Train places the workers, makes their process group and, when one dies, star
 from the newest checkpoint in the run's folder. That folder must be visible to every node.
 """
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def _train_on_ray(settings: config.Config, run: Path) -> None:
         address=os.environ.get("RAY_ADDRESS", "local"),
         runtime_env={"env_vars": environment},
         log_to_driver=bool(os.environ.get("SPT_WORKER_LOGS")),
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         ignore_reinit_error=True,
     )
     try:

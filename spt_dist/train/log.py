@@ -5,6 +5,7 @@ The training step only hands over detached tensors; they are read, all at once, 
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +81,10 @@ class RunLog:
         self.start(position)
         return means
 
-    def picture(self, name: str, image: np.ndarray, position: Position) -> None:
-        """Show a uint8 picture [h, w, 3]."""
+    def picture(self, name: str, draw: Callable[[], np.ndarray], position: Position) -> None:
+        """Show the uint8 picture [h, w, 3] that `draw` gives; it is drawn on the leading rank only."""
         if self.board is not None:
-            self.board.add_image(name, image, position.images, dataformats="HWC")
+            self.board.add_image(name, draw(), position.images, dataformats="HWC")
 
     def close(self) -> None:
         """Flush what is not yet on the disk."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -69,7 +70,7 @@ class Trainer:
             if self.due(self.settings.train.report_every) or self.state.position.stage_images >= of_images:
                 self.log.report(self.state.position, of_images)
             if self.due(self.settings.train.picture_every):
-                self.log.picture("preview", draw_preview(self.state, self.settings, self.manifest), self.state.position)
+                self.log.picture("preview", self.draw_preview, self.state.position)
             if self.due(self.settings.train.checkpoint_every):
                 self.save()
 
@@ -92,15 +93,17 @@ class Trainer:
         self.state.position.stage_images += self.settings.data.batch
         self.state.position.images += self.settings.data.batch
 
+    def draw_preview(self) -> np.ndarray:
+        """Held-out people in other poses, by the averages as they are."""
+        return draw_preview(self.state, self.settings, self.manifest)
+
     def due(self, every_imgs: int) -> bool:
         """Whether the last step passed a multiple of `every_imgs`."""
         return self.state.position.images % every_imgs < self.settings.data.batch
 
     def save(self) -> Path:
         """Write a checkpoint."""
-        return checkpoint.save(
-            self.run, self.settings, self.state, self.reader, self.manifest.data_hash, self.ranks
-        )
+        return checkpoint.save(self.run, self.settings, self.state, self.reader, self.manifest.data_hash, self.ranks)
 
     def resume(self) -> bool:
         """Go back to the newest checkpoint; False when there is none."""

@@ -59,7 +59,7 @@ def train_phase(phase: Phase, engines: Mapping[str, Engine], turns: Sequence[Tur
             turn.networks = raw | {phase.network: trained}
             terms = phase.terms(turn)
             weights = vars(turn.config.losses)
-            trained.backward(sum(weights.get(name, 1.0) * term for name, term in terms.items()))
+            trained.backward(torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum())
             trained.step(learning_rate)
     return {f"{phase.network}/{name}": term.detach() for name, term in terms.items()}
 
@@ -235,7 +235,11 @@ STAGES: dict[str, tuple[Phase, ...]] = {
 WANTS_PSEUDO_PAIRS = ("semantic", "end_to_end")
 
 # Which loss weight gives a discriminator its work: at weight 0 it is not trained.
-_WORK = {"parsing_discriminator": "parsing_adversarial", "image_discriminator": "adversarial", "face_discriminator": "face"}
+_WORK = {
+    "parsing_discriminator": "parsing_adversarial",
+    "image_discriminator": "adversarial",
+    "face_discriminator": "face",
+}
 
 
 def phases_of(stage: str, weights: config.LossWeights) -> list[Phase]:

@@ -33,7 +33,9 @@ def show_progress(run: Path, stages: config.Stages) -> Iterator[None]:
     done = threading.Event()
     with Progress(*COLUMNS, console=console, speed_estimate_period=600) as progress:
         tasks = {
-            name: progress.add_task(name.replace("_", " "), total=plan["images"], start=False, pace="", losses="waiting")
+            name: progress.add_task(
+                name.replace("_", " "), total=plan["images"], start=False, pace="", losses="waiting"
+            )
             for name, plan in asdict(stages).items()
             if plan["images"]
         }

@@ -1,4 +1,4 @@
-"""All that training changes, and how it is made: networks, their engines, averages, and where in the curriculum we are."""
+"""All that training changes: networks in their engines, averages, and where in the curriculum we are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One rank of the equality test: trains real phases in DeepSpeed engines, then compares with plain torch on the whole batch.
+"""One rank of the equality test: real phases in DeepSpeed engines, compared with plain torch on the whole batch.
 
 Run by test_equality.py with RANK, WORLD_SIZE and friends set. Rank 0 prints one line of JSON.
 """
@@ -19,15 +19,17 @@ from spt_dist.train.scene import build_scene
 from spt_dist.train.state import build_networks
 
 BATCH, STEPS, SIZE = 4, 5, (32, 16)
-# The paper's rate is 2e-4. At 1e-3 these steps are chaotic: even plain torch parts from itself by 1e-3 within five steps
-# when a batch is summed in another order.
+# The paper's rate is 2e-4. At 1e-3 these steps are chaotic: even plain torch parts from itself by 1e-3 within five
+# steps when a batch is summed in another order.
 LEARNING_RATE = 1e-4
 STAGE_ORDER = ("pose", "semantic", "appearance", "end_to_end")
 SETTINGS = config.Config(
     data=config.Data(image_size=SIZE, heatmap_sigma=2.0, batch=BATCH),
     networks=config.Networks(
         semantic=config.Semantic(widths=(4, 6, 8), warped_input=True, label_weights={"l_arm": 4.0}),
-        appearance=config.Appearance(widths=(4, 6, 8), warped_levels=2, dropout=0.0, flat_colour_input=True, max_stretch=2.0),
+        appearance=config.Appearance(
+            widths=(4, 6, 8), warped_levels=2, dropout=0.0, flat_colour_input=True, max_stretch=2.0
+        ),
         discriminator=config.Discriminator(widths=(4, 8)),
         pose_detector=config.PoseDetector(width=4, blocks=1),
         features=config.PerceptualFeatures(normalise=True),
@@ -54,26 +56,32 @@ def people(count: int) -> Batch:
     return Batch([str(i) for i in range(count)], images, labels, torch.cat([places, torch.ones(count, 18, 1)], 2))
 
 
-def rows(pairs: Pairs, chosen: list[int]) -> Pairs:
-    return Pairs(*(Batch([b.ids[i] for i in chosen], *(t[chosen] for t in b[1:])) for b in pairs))
+def rows(batch: Batch, chosen: list[int]) -> Batch:
+    return Batch([batch.ids[i] for i in chosen], *(tensor[chosen] for tensor in batch[1:]))
 
 
 def train(engines, settings, features, chosen_per_micro):
+    everyone = people((STEPS + 1) * BATCH)
     for step in range(STEPS):
-        everyone = people((STEPS + 1) * BATCH)
-        pairs = Pairs(*(rows(Pairs(everyone, everyone), list(range(k * BATCH, (k + 1) * BATCH))).source for k in (step, step + 1)))
         for stage in STAGE_ORDER:
             turns = []
             for chosen in chosen_per_micro:
-                scene = build_scene(rows(pairs, chosen), settings, FixedPairs(), own_pose=stage == "appearance" and step < 2)
-                turns.append(Turn(scene, settings, features))
+                sources = [step * BATCH + i for i in chosen]
+                pairs = Pairs(rows(everyone, sources), rows(everyone, [i + BATCH for i in sources]))
+                own_pose = stage == "appearance" and step < 2
+                turns.append(Turn(build_scene(pairs, settings, FixedPairs(), own_pose), settings, features))
             for phase in STAGES[stage]:
-                before = {n: [p.detach().clone() for p in e.module.parameters()] for n, e in engines.items() if n != phase.network}
-                train_phase(phase, engines, turns, LEARNING_RATE)
-                for name, values in before.items():
-                    for value, parameter in zip(values, engines[name].module.parameters(), strict=True):
-                        assert torch.equal(value, parameter), f"{name} moved while {phase.network} was trained"
-                        assert parameter.grad is None, f"{name} got a gradient while {phase.network} was trained"
+                train_one_phase(phase, engines, turns)
+
+
+def train_one_phase(phase, engines, turns):
+    others = {name: engine.module for name, engine in engines.items() if name != phase.network}
+    before = {name: [p.detach().clone() for p in module.parameters()] for name, module in others.items()}
+    train_phase(phase, engines, turns, LEARNING_RATE)
+    for name, values in before.items():
+        for value, parameter in zip(values, others[name].parameters(), strict=True):
+            assert torch.equal(value, parameter), f"{name} moved while {phase.network} was trained"
+            assert parameter.grad is None, f"{name} got a gradient while {phase.network} was trained"
 
 
 def main():
@@ -85,7 +93,8 @@ def main():
     dist.init_process_group("gloo")
     init_deepspeed()
     rank, world = dist.get_rank(), dist.get_world_size()
-    sharing = replace(SETTINGS, train=config.Train(zero_stage=arguments.zero, accumulate=arguments.accumulate, clip=1.0))
+    train_config = config.Train(zero_stage=arguments.zero, accumulate=arguments.accumulate, clip=1.0)
+    sharing = replace(SETTINGS, train=train_config)
     alone = replace(SETTINGS, train=config.Train(clip=1.0))
     features = PerceptualFeatures(SETTINGS.networks.features)
     share = BATCH // world // arguments.accumulate

@@ -13,24 +13,23 @@ WORKER = Path(__file__).with_name("equality_worker.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("zero", "world", "accumulate"), [(0, 2, 1), (1, 2, 1), (2, 2, 1), (1, 2, 2), (2, 1, 2)]
-)
+@pytest.mark.parametrize(("zero", "world", "accumulate"), [(0, 2, 1), (1, 2, 1), (2, 2, 1), (1, 2, 2), (2, 1, 2)])
 def test_deepspeed_equals_plain_torch(zero, world, accumulate):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     shared = {"PATH": path, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    shared |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
     ranks = [
         subprocess.Popen(
             [sys.executable, str(WORKER), "--zero", str(zero), "--accumulate", str(accumulate)],
-            env=os.environ | shared | {"MASTER_PORT": str(port), "RANK": str(r), "LOCAL_RANK": str(r), "WORLD_SIZE": str(world)},
+            env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for r in range(world)
+        for rank in range(world)
     ]
     outputs = [rank.communicate(timeout=240) for rank in ranks]
     assert all(rank.returncode == 0 for rank in ranks), outputs[0][1][-3000:] + outputs[-1][1][-3000:]

@@ -25,7 +25,8 @@ def trainer(settings, run, resume=False):
 
 
 def trace(run):
-    return [(line["all_images"], line["terms"]) for line in map(json.loads, (run / "log.jsonl").read_text().splitlines())]
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [(line["all_images"], line["terms"]) for line in lines]
 
 
 def parameters(made):

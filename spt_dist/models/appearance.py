@@ -1,0 +1,168 @@
+"""H_A, the appearance generator: the source person painted into the target's parsing map and pose.
+
+The global network is the two-encoder U-Net. Alone it works at the full size. With the local enhancer it works at half
+the size and its head doubles it; the enhancer then reads the full-size inputs, reaches the same features by one
+halving, and decodes them together with the global decoder's. A fade-in `alpha` from 0 to 1 leads from the global
+picture to the local one, in the encoders' features and in the output.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu_, tanh
+
+from spt_dist.body import FOREGROUND_LABELS, Joint
+from spt_dist.config import Appearance
+from spt_dist.geometry import PartWarps
+from spt_dist.models.blocks import UpBlock, require_divisible
+from spt_dist.models.inputs import foreground, halve_heatmaps, halve_image, halve_parsing
+from spt_dist.models.unet import Encoder, UNet, warp_features
+from spt_dist.regions import Colours, paint, region_colours
+from spt_dist.types import Features, Heatmaps, Images, Parsing
+
+COLOURS = 3
+SOURCE_CHANNELS = COLOURS + len(FOREGROUND_LABELS) + len(Joint)
+TARGET_CHANNELS = len(Joint) + len(FOREGROUND_LABELS)
+
+
+class Sizes(NamedTuple):
+    """One input of the generator, channels stacked, at the full size and, for the local enhancer, at half of it."""
+
+    full: Float[Tensor, "b c h w"]
+    half: Float[Tensor, "b c i j"] | None = None
+
+
+class Source(NamedTuple):
+    """An encoded source: serves any number of poses."""
+
+    levels: list[Tensor]
+    local: Tensor | None
+    colours: Colours | None
+
+
+class LocalEnhancer(nn.Module):
+    """Half-width encoders and one decoder block at the full size, around the global network at half of it."""
+
+    def __init__(self, widths: tuple[int, ...], source_channels: int, target_channels: int) -> None:
+        super().__init__()
+        own = (widths[0] // 2, widths[0])
+        self.source_encoder = Encoder(source_channels, own, norm_last=True)
+        self.target_encoder = Encoder(target_channels, own, norm_last=True)
+        self.up = UpBlock(widths[1] + 2 * widths[0], widths[0])
+        self.head = nn.Conv2d(widths[0] + 2 * own[0], COLOURS, 3, padding=1)
+
+    def decode(self, source: Features, target: Features, from_global: Tensor, warps: PartWarps) -> Images:
+        """Both encoders' first features and the global decoder's rectified ones -> image."""
+        skips = [self.up(from_global), warp_features(source, warps), target]
+        return tanh(self.head(relu_(torch.cat(skips, dim=1))))
+
+
+class AppearanceGenerator(nn.Module):
+    """Source picture, target parsing and pose -> picture [b 3 h w] in [-1, 1].
+
+    Image sizes must be multiples of `2 ** (len(config.widths) - 1)`, with the local enhancer of twice that; any other
+    is a `ValueError`. The parsings have 10 channels, may be soft, and gradients flow through them.
+    """
+
+    def __init__(self, config: Appearance) -> None:
+        super().__init__()
+        target_channels = TARGET_CHANNELS + (COLOURS if config.flat_colour_input else 0)
+        self.flat_colour_input = config.flat_colour_input
+        self.global_net = UNet(
+            SOURCE_CHANNELS, target_channels, COLOURS, config.widths, config.warped_levels, config.dropout
+        )
+        self.local_net = (
+            LocalEnhancer(config.widths, SOURCE_CHANNELS, target_channels) if config.local_enhancer else None
+        )
+        self.factor = self.global_net.factor * (2 if config.local_enhancer else 1)
+
+    def forward(
+        self,
+        source_image: Images,
+        source_parsing: Parsing,
+        source_heatmaps: Heatmaps,
+        target_parsing: Parsing,
+        target_heatmaps: Heatmaps,
+        warps: PartWarps,
+        alpha: float = 1.0,
+    ) -> Images:
+        """The source in the target pose; `warps` lead from the target to the source at the inputs' size.
+
+        `alpha` fades the local enhancer in, from 0 (the global network's picture) to 1; without the enhancer it has no
+        effect.
+        """
+        source = self.encode_source(source_image, source_parsing, source_heatmaps, alpha)
+        return self.decode(source, target_parsing, target_heatmaps, warps, alpha)
+
+    def encode_source(self, image: Images, parsing: Parsing, heatmaps: Heatmaps, alpha: float = 1.0) -> Source:
+        """What `decode` needs of a source, whatever the target; `alpha` must be the same in both calls."""
+        require_divisible((image.shape[2], image.shape[3]), self.factor, type(self).__name__)
+        inputs = Sizes(torch.cat([image, foreground(parsing), heatmaps], dim=1))
+        if self.local_net is not None:
+            half = [halve_image(image), halve_parsing(foreground(parsing)), halve_heatmaps(heatmaps)]
+            inputs = Sizes(inputs.full, torch.cat(half, dim=1))
+        colours = region_colours(image, parsing) if self.flat_colour_input else None
+        return self.encode_inputs(inputs, alpha, colours)
+
+    def decode(
+        self,
+        source: Source,
+        target_parsing: Parsing,
+        target_heatmaps: Heatmaps,
+        warps: PartWarps,
+        alpha: float = 1.0,
+    ) -> Images:
+        """The encoded source in one target pose."""
+        maps = [foreground(target_parsing)]
+        if source.colours is not None:
+            maps.append(paint(source.colours, target_parsing))
+        inputs = Sizes(torch.cat([target_heatmaps, *maps], dim=1))
+        if self.local_net is not None:
+            half = [halve_heatmaps(target_heatmaps), *(halve_parsing(each) for each in maps)]
+            inputs = Sizes(inputs.full, torch.cat(half, dim=1))
+        return self.decode_inputs(source, inputs, warps, warps, alpha)
+
+    def encode_inputs(self, inputs: Sizes, alpha: float, colours: Colours | None = None) -> Source:
+        """As `encode_source`, from the stacked (image 3, parsing 9, heat maps 18) channels."""
+        if self.local_net is None:
+            return Source(self.global_net.encode_source(inputs.full), None, colours)
+        first, local = _fade(self.global_net.source_encoder, self.local_net.source_encoder, inputs, alpha)
+        return Source(self.global_net.source_encoder.descend(first), local, colours)
+
+    def decode_inputs(
+        self, source: Source, inputs: Sizes, warps: PartWarps, half_warps: PartWarps, alpha: float
+    ) -> Images:
+        """As `decode`, from the stacked (heat maps 18, parsing 9[, flat colours 3]) channels.
+
+        `half_warps` are those of the global network under the local enhancer; warps of the full size serve as well,
+        since their masks carry the size that they are given at.
+        """
+        if self.local_net is None:
+            features = self.global_net.decode(source.levels, self.global_net.encode_target(inputs.full), warps)
+            return tanh(self.global_net.head(features))
+        encoder = self.global_net.target_encoder
+        first, local = _fade(encoder, self.local_net.target_encoder, inputs, alpha)
+        features = self.global_net.decode(source.levels, encoder.descend(first), half_warps)
+        if local is None or source.local is None:
+            return self._coarse(features)
+        fine = self.local_net.decode(source.local, local, features, warps)
+        return fine if alpha == 1 else alpha * fine + (1 - alpha) * self._coarse(features)
+
+    def _coarse(self, features: Features) -> Float[Tensor, "b 3 i j"]:
+        """The global network's picture at the full size, from its decoder's features at half of it."""
+        return tanh(self.global_net.head(interpolate(features, scale_factor=2.0, mode="nearest")))
+
+
+def _fade(global_encoder: Encoder, local_encoder: Encoder, inputs: Sizes, alpha: float) -> tuple[Tensor, Tensor | None]:
+    """The global encoder's first features with the local one's second mixed in, and the local one's first.
+
+    At `alpha` 0 the local encoder is left out.
+    """
+    assert inputs.half is not None, "the global network under the local enhancer reads the inputs at half the size"
+    own = global_encoder.stem(inputs.half)
+    if alpha == 0:
+        return own, None
+    first, second = local_encoder(inputs.full)
+    return (1 - alpha) * own + alpha * second, first

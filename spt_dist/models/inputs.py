@@ -1,0 +1,70 @@
+"""From what crosses to the device (uint8 images, uint8 labels, joints) to what the networks read."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from spt_dist.body import Label
+from spt_dist.geometry import heatmaps
+from spt_dist.types import Heatmaps, ImageBytes, Images, Joints, LabelBytes, Parsing
+
+# The published networks do not read the background's channel.
+NetworkParsing = Float[Tensor, "b 9 h w"]
+
+
+class View(NamedTuple):
+    """One person in one pose, as the networks read it; all on one device."""
+
+    image: Images
+    parsing: Parsing
+    heatmaps: Heatmaps
+    joints: Joints
+
+
+def view(images: ImageBytes, labels: LabelBytes, joints: Joints, sigma_px: float) -> View:
+    """Scale images to [-1, 1], spread labels over channels and draw heat maps of width `sigma_px`."""
+    size = (images.shape[1], images.shape[2])
+    return View(to_float(images), one_hot(labels), heatmaps(joints, size, sigma_px), joints)
+
+
+def to_float(images: ImageBytes) -> Images:
+    """uint8 [b h w 3] to float [b 3 h w] in [-1, 1]: `x / 127.5 - 1`."""
+    return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 127.5 - 1
+
+
+def to_bytes(images: Images) -> ImageBytes:
+    """Float [b 3 h w] in [-1, 1] to uint8 [b h w 3], rounded; what lies outside is clipped."""
+    return (
+        ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    )
+
+
+def one_hot(labels: LabelBytes) -> Parsing:
+    """Labels [b h w] as one channel per label."""
+    return (labels[:, None] == torch.arange(len(Label), dtype=torch.uint8, device=labels.device)[:, None, None]).float()
+
+
+def foreground(parsing: Parsing) -> NetworkParsing:
+    """The parsing without its background, as the published networks read it."""
+    return parsing[:, 1:]
+
+
+def halve_image(image: Images) -> Float[Tensor, "b 3 i j"]:
+    """Half the size, bicubic with antialiasing: what an image library's bicubic reduction does."""
+    return interpolate(image, scale_factor=0.5, mode="bicubic", antialias=True, align_corners=False)
+
+
+def halve_parsing(parsing: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:
+    """Every 2nd pixel: stays one-hot where it was."""
+    return parsing[:, :, ::2, ::2]
+
+
+def halve_heatmaps(maps: Heatmaps) -> Float[Tensor, "b 18 i j"]:
+    """The heat maps of the halved joints, as wide in px as before.
+
+    Sampled at every 2nd pixel a map falls off twice as fast; `exp(-(2d)^2 / 2s^2) ** (1/4) = exp(-d^2 / 2s^2)`.
+    """
+    return maps[:, :, ::2, ::2] ** 0.25

@@ -1,0 +1,50 @@
+"""H_S, the semantic generator: a person's parsing map in another pose.
+
+The authors never released theirs; this one is ours. It is the appearance generator's U-Net with a plain head: the
+source encoder reads the source's parsing and heat maps, the target encoder the target's heat maps, and the source's
+first levels are warped part by part. With `warped_input` the target encoder also reads the source's parsing,
+part-warped: a first guess to correct. There is no dropout, since a map is a prediction and not a sample.
+"""
+
+import torch
+from torch import nn
+
+from spt_dist.body import Joint, Label
+from spt_dist.config import Semantic
+from spt_dist.geometry import PartWarps
+from spt_dist.models.blocks import require_divisible
+from spt_dist.models.unet import UNet, warp_features
+from spt_dist.types import Heatmaps, Parsing
+
+WARPED_LEVELS = 4
+
+
+class SemanticGenerator(nn.Module):
+    """Source parsing and both poses -> logits of the target parsing.
+
+    Image sizes must be multiples of `2 ** (len(config.widths) - 1)`; any other is a `ValueError`.
+    """
+
+    def __init__(self, config: Semantic) -> None:
+        super().__init__()
+        labels, joints = len(Label), len(Joint)
+        self.warped_input = config.warped_input
+        self.unet = UNet(
+            source_channels=labels + joints,
+            target_channels=joints + (labels if config.warped_input else 0),
+            out_channels=labels,
+            widths=config.widths,
+            warped_levels=min(WARPED_LEVELS, len(config.widths)),
+            dropout=0.0,
+        )
+
+    def forward(
+        self, source_parsing: Parsing, source_heatmaps: Heatmaps, target_heatmaps: Heatmaps, warps: PartWarps
+    ) -> Parsing:
+        """Logits [b 10 h w]; their softmax is the parsing that H_A reads. `warps` are those of target and source."""
+        height, width = source_parsing.shape[2:]
+        require_divisible((height, width), self.unet.factor, type(self).__name__)
+        target = target_heatmaps
+        if self.warped_input:
+            target = torch.cat([target_heatmaps, warp_features(source_parsing, warps)], dim=1)
+        return self.unet(torch.cat([source_parsing, source_heatmaps], dim=1), target, warps)

@@ -1,0 +1,213 @@
+"""The endpoint on Ray Serve: one deployment answers HTTP, another draws, in batches, on as many replicas as are needed.
+
+    browser -> proxy -> Front (FastAPI, checks, page; no torch) -> queue -> Painter x min..max (networks, batches)
+
+The two are apart so that a full queue and a loading network leave the page and the checks quick: bad requests never
+reach the networks, and `Front` can answer 503 when the `Painter`s' queue is full.
+
+Three relations decide whether anything batches or scales at all, and Serve checks none of them; `check` does.
+This is the only module of the package that imports `ray` for serving.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported: no reports to anyone, and no notice about accelerators it does not find.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+from ray.serve.config import AutoscalingConfig
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
+
+from spt_dist import config
+from spt_dist.serve.api import Picture, build_api
+from spt_dist.serve.request import BusyError, Order
+
+APPLICATION = "spt"
+UPSCALE_DELAY_S = 5.0  # Serve's own 30 s is longer than most bursts
+DOWNSCALE_DELAY_S = 60.0  # and its 600 s keeps a second copy of the networks for ten minutes
+FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
+
+_QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
+_is_own = False  # whether `run` started this process's Ray
+
+
+@serve.deployment(name="Painter")
+class Painter:
+    """Draws: holds the networks of a run, and gathers the requests that wait into one batch."""
+
+    def __init__(self, run: str, limits: config.Serve):
+        import torch
+
+        from spt_dist.infer import Predictor
+
+        torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
+        self.predictor = Predictor.load(Path(run) / "weights")
+        gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
+        self.draw_together = gather(self._draw_together)
+
+    async def draw(self, order: Order) -> Picture:
+        """The picture for one order, drawn together with whatever other orders wait."""
+        return await self.draw_together(order)
+
+    async def _draw_together(self, orders: list[Order]) -> list[Picture]:
+        # In a thread of its own: meanwhile the replica takes in the orders of the next batch.
+        return await asyncio.to_thread(self._draw_batch, orders)
+
+    def _draw_batch(self, orders: list[Order]) -> list[Picture]:
+        columns = [list(column) for column in zip(*orders, strict=True)]
+        return [Picture(result.image, result.labels) for result in self.predictor.generate_batch(*columns)]
+
+
+@serve.deployment(name="Front", ray_actor_options={"num_cpus": 0})
+@serve.ingress()
+class Front:
+    """Answers HTTP: hands checked orders to the `Painter`s."""
+
+    def __init__(self, painter: DeploymentHandle, run: str, limits: config.Serve):
+        self.painter, self.run, self.limits = painter, Path(run), limits
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The interface, built on the replica."""
+        return build_api(self.draw, self.run, self.limits)
+
+    async def draw(self, order: Order) -> Picture:
+        """The picture from whichever `Painter` is free; `BusyError` when too many orders wait already."""
+        try:
+            return await self.painter.draw.remote(order)
+        except BackPressureError:
+            raise BusyError from None
+
+
+def application(arguments: dict[str, Any]) -> serve.Application:
+    """The Serve application for `deploy/serve.yaml`: `run`, the run's folder, and `serve`, keys of `config.Serve`.
+
+    Raises:
+        ValueError: the run holds no weights, or the limits contradict each other (`check`).
+    """
+    return _bind(_weights(Path(arguments["run"])), config.from_tree({"serve": arguments.get("serve", {})}).serve)
+
+
+def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
+    """Serve the run folder `run` and return the page's address, such as `http://127.0.0.1:8000`.
+
+    Joins the cluster that $RAY_ADDRESS names, else starts a Ray of its own on this machine. With `blocking` it prints
+    the addresses and returns only after an interrupt (Ctrl-C or SIGTERM), everything stopped; else call `shutdown`.
+
+    Raises:
+        ValueError: the run holds no weights, the limits contradict each other, or the machine has too few CPUs.
+        OSError: the port is taken.
+    """
+    run = _weights(run)
+    check(config)
+    port = _free_port(config.host, config.port)
+    address = f"http://{'127.0.0.1' if config.host == '0.0.0.0' else config.host}:{port}"
+    try:
+        _start_ray(config)
+        options = {"host": config.host, "port": port}
+        serve.start(http_options=options, logging_config=_QUIET)
+        serve.run(_bind(run, config), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
+    except BaseException:
+        shutdown()
+        raise
+    if blocking:
+        print(f"page      {address}/\ndocument  {address}/docs\nstop with Ctrl-C", flush=True)
+        _wait_for_signal()
+        shutdown()
+    return address
+
+
+def shutdown() -> None:
+    """Stop serving: a Ray that `run` started goes as a whole, out of a cluster that it joined only the application."""
+    if not ray.is_initialized():
+        return
+    if _is_own:
+        ray.shutdown()
+    else:
+        serve.delete(APPLICATION)
+
+
+def check(limits: config.Serve) -> None:
+    """Refuse limits under which requests would wait for ever, or never share a batch; `ValueError` says which."""
+    relations = (
+        ("max_ongoing_requests", ">=", "max_batch", "a batch never fills"),
+        ("max_ongoing_requests", ">=", "target_ongoing_requests", "no replica is ever added"),
+        ("max_replicas", ">=", "min_replicas", "there is no number of replicas to run"),
+    )
+    for larger, sign, smaller, consequence in relations:
+        high, low = getattr(limits, larger), getattr(limits, smaller)
+        if high < low:
+            must = f"`serve.{larger}` = {high} must be {sign} `serve.{smaller}` = {low}"
+            raise ValueError(f"{must}, else {consequence}; raise it: --set serve.{larger}={low:g}")
+    if limits.target_ongoing_requests <= 0:
+        raise ValueError("`serve.target_ongoing_requests` = 0 asks for endless replicas; set it above 0")
+
+
+def _bind(run: Path, limits: config.Serve) -> serve.Application:
+    check(limits)
+    painter = Painter.options(
+        max_ongoing_requests=limits.max_ongoing_requests,
+        max_queued_requests=limits.max_queued_requests,
+        ray_actor_options={"num_cpus": limits.cpus_per_replica, "num_gpus": limits.gpus_per_replica},
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=limits.min_replicas,
+            max_replicas=limits.max_replicas,
+            target_ongoing_requests=limits.target_ongoing_requests,
+            upscale_delay_s=UPSCALE_DELAY_S,
+            downscale_delay_s=DOWNSCALE_DELAY_S,
+        ),
+    )
+    waiting = limits.max_queued_requests + limits.max_replicas * limits.max_ongoing_requests
+    front = Front.options(max_ongoing_requests=waiting + FRONT_HEADROOM)
+    return front.bind(painter.bind(str(run), limits), str(run), limits)
+
+
+def _weights(run: Path) -> Path:
+    card = run / "weights" / "card.json"
+    if not card.is_file():
+        raise ValueError(f"`{run}` holds no trained weights (`{card}` is missing); `spt train` writes them")
+    return run.resolve()
+
+
+def _start_ray(limits: config.Serve) -> None:
+    global _is_own
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    if not ray.is_initialized():
+        address = os.environ.get("RAY_ADDRESS", "local")
+        _is_own = address == "local"
+        dashboard = False if _is_own else None
+        ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+    needed, there = limits.cpus_per_replica * max(1, limits.min_replicas), ray.cluster_resources().get("CPU", 0)
+    if needed > there:
+        keys = "`serve.cpus_per_replica` x `serve.min_replicas`"
+        raise ValueError(f"{keys} asks for {needed:g} CPUs, but there are {there:g}; lower one of the two")
+
+
+def _free_port(host: str, port: int) -> int:
+    """The port, after a look whether it can be bound; any free one for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(f"cannot listen on {host}:{port} ({reason}); --set serve.port=0 takes a free port") from None
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_signal() -> None:
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    stopped.wait()

@@ -1,0 +1,52 @@
+"""A request that is good in every part, and an endpoint whose `draw` mirrors the photo instead of asking networks."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spt_dist import config
+from spt_dist.body import Joint, Label
+
+SIZE = (12, 7)  # height, width in px
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def joints() -> list:
+    """18 joints inside the photo, the last one missing."""
+    return [[index % SIZE[1] + 0.25, index % SIZE[0], 1] for index in range(len(Joint) - 1)] + [None]
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return (np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % len(Label)).astype(np.uint8)
+
+
+@pytest.fixture
+def parts(pixels, labels, joints) -> dict:
+    """The four parts of a request: two files, two texts."""
+    target = [[x, y, visible] for x, y, visible in joints[:-1]] + [[-1, -1, 0]]
+    return {
+        "image": encoded(pixels),
+        "parsing": encoded(labels),
+        "source_joints": json.dumps(joints),
+        "target_joints": json.dumps({"joints": target, "size": [24, 14]}),
+    }
+
+
+@pytest.fixture
+def limits() -> config.Serve:
+    return config.Serve(max_upload_bytes=20_000, max_pixels=2_000)

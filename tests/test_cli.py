@@ -1,0 +1,64 @@
+"""The command line: quick, and kind to mistakes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SPT = str(Path(sys.executable).with_name("spt"))
+VERBS = ("demo", "draw", "pack", "train", "evaluate", "generate", "serve", "convert")
+
+
+def spt(*words: object, **environment: str) -> subprocess.CompletedProcess:
+    command = [SPT, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment)
+
+
+def test_help_names_every_verb_and_is_quick():
+    seconds = []
+    for _ in range(3):
+        start = time.monotonic()
+        said = spt("--help")
+        seconds.append(time.monotonic() - start)
+    assert said.returncode == 0
+    assert all(f" {verb} " in said.stdout for verb in VERBS)
+    assert min(seconds) < 0.5, seconds
+
+
+def test_the_command_line_imports_nothing_heavy():
+    heavy = ("torch", "ray", "deepspeed", "nvidia", "triton", "cv2", "numpy", "pydantic")
+    code = f"import sys, spt_dist.cli; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("train", "none.toml"), "cannot read the config `none.toml`"),
+        (("train", "configs/demo.toml", "--set", "data.shard=1"), "`data.shard` is not a key"),
+        (("train", "configs/demo.toml", "--set", "data.batch=7"), "`data.batch` = 7 does not divide among 2 worker(s)"),
+        (("train", "configs/demo.toml", "--launcher", "local", "--set", "data.shards=nowhere"), "no shards at `nowhere`"),
+        (("pack", "nowhere", "-o", "{tmp}/shards"), "`nowhere`"),
+        (("draw", "{tmp}/people", "--size", "64"), "`--size 64` is not HEIGHTxWIDTH"),
+        (("evaluate", "nowhere"), "`nowhere`"),
+        (("serve", "nowhere"), "`nowhere` is not a run"),
+        (("convert", "none.pth", "-o", "{tmp}/weights"), "none.pth"),
+        (("demo", "--data", "nowhere", "-o", "{tmp}/run"), "`nowhere` has no keypoints.csv"),
+    ],
+)
+def test_a_mistake_is_one_line_without_a_traceback(words, said, tmp_path):
+    words = [word.replace("{tmp}", str(tmp_path)) for word in words]
+    if words[0] == "train":
+        words += ["-o", str(tmp_path / "run")]
+    answer = spt(*words)
+    assert answer.returncode == 2, answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert said in " ".join(answer.stderr.split()), answer.stderr
+
+
+def test_a_traceback_on_request():
+    assert "Traceback" in spt("train", "none.toml", SPT_TRACEBACK="1").stderr
