@@ -101,10 +101,17 @@ def train(
 @app.command()
 def evaluate(run: Run, overrides: Overrides = []) -> None:  # noqa: B006
     """Score a trained run against baselines and, where there are any, true targets; write grid and report."""
+    from spt_dist.config import load_run
+    from spt_dist.data.pipeline import read_split
+    from spt_dist.evaluation import SPLIT, table
     from spt_dist.evaluation import evaluate as score
+    from spt_dist.serve.page import export_gallery
 
+    settings = load_run(run, tuple(overrides))
     with _bar("evaluating") as progress:
-        score(run, progress=progress)
+        rows = score(run, settings, progress)
+    export_gallery(run, read_split(settings.data.shards, SPLIT))
+    table(rows)
     typer.echo(f"{run}/evaluation: metrics.json, grid.png, report.html")
 
 
@@ -118,9 +125,12 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("out.png"),
 ) -> None:
     """Draw one person in one pose."""
-    from spt_dist.infer import generate_file
+    from spt_dist import pictures
+    from spt_dist.infer import Predictor, read_keypoints, read_person
 
-    generate_file(run, image, keypoints, parsing, pose, out)
+    predictor, wanted = Predictor.load(run / "weights"), read_keypoints(pose)
+    drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size)
+    pictures.save(drawn.image, out)
     typer.echo(str(out))
 
 

@@ -104,7 +104,7 @@ class LossWeights:
     content: Weight = 0.03
     style: Weight = 1.0
     region_colour: Weight = 0.0  # our own: L1 between mean colours per region
-    reconstruction: Weight = 0.0  # our own: L1 while the target pose is the source's own
+    reconstruction: Weight = 0.0  # our own: L1 between A^ and A; wants a warm-up, or colours come back inverted
 
 
 @dataclass(frozen=True, config=STRICT)

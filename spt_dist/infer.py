@@ -1,25 +1,25 @@
 """Inference: one person, one photo, any pose.
 
     predictor = Predictor.load("runs/demo/weights")
-    source = predictor.read_source("photo.jpg", "parsing.png", read_keypoints("photo.json").joints)
-    drawn = predictor.generate(*source, target_joints=read_keypoints("pose.json").joints)
+    person = read_person("photo.jpg", "photo.json", "parsing.png")
+    wanted = read_keypoints("pose.json")
+    drawn = predictor.generate(*person, wanted.joints, wanted.size)
     pictures.save(drawn.image, "out.png")
 
-Pictures of any size are framed as the training data was (the card says how), drawn at the networks' size, and given back
-at that size with the parsing map that H_S predicted.
+Pictures of any size are framed as the training data was (the card says how), drawn at the networks' size, and given
+back at that size with the parsing map that H_S predicted.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
 from torch import nn
 
-from spt_dist import config, pictures
+from spt_dist import config
 from spt_dist.body import Joint, Label
 from spt_dist.data.frame import FrameRule, frame, frame_joints
 from spt_dist.data.importers import parse_keypoints
@@ -29,9 +29,10 @@ from spt_dist.models.inputs import to_bytes, view
 from spt_dist.models.weights import load_weights
 from spt_dist.types import ImageBytes, Joints, LabelBytes, Parsing
 
-ImageArray = UInt8[np.ndarray, "h w 3"]
-LabelArray = UInt8[np.ndarray, "h w"]
-JointArray = Float[np.ndarray, "18 3"]
+# Callers' arrays: `check` says what is wrong with them, so no annotation does. uint8 [h, w, 3], uint8 [h, w], [18, 3].
+ImageArray: TypeAlias = np.ndarray
+LabelArray: TypeAlias = np.ndarray
+JointArray: TypeAlias = np.ndarray
 
 
 class Generated(NamedTuple):
@@ -53,7 +54,8 @@ class Predictor:
 
     def __init__(self, semantic: nn.Module, appearance: nn.Module, settings: config.Config, how: FrameRule = "person"):
         self.semantic, self.appearance = semantic.eval(), appearance.eval()
-        self.settings, self.how = settings, how
+        self.settings = settings
+        self.how: FrameRule = how
         self.size = settings.data.image_size
         self.device = next(appearance.parameters()).device
 
@@ -68,7 +70,8 @@ class Predictor:
         if missing := {"semantic", "appearance"} - modules.keys():
             raise ValueError(f"`{folder}` lacks the weights of {sorted(missing)}; train both generators first")
         settings = config.from_tree(card["config"], source=f"{folder}/card.json")
-        return cls(modules["semantic"].to(device), modules["appearance"].to(device), settings, card.get("frame", "person"))
+        semantic, appearance = (modules[name].to(device) for name in ("semantic", "appearance"))
+        return cls(semantic, appearance, settings, card.get("frame", "person"))
 
     def generate(
         self,
@@ -98,14 +101,16 @@ class Predictor:
         """`generate` for several people in one pass of the networks."""
         sizes = target_sizes or [None] * len(images)
         framed, wanted = [], []
-        for order in zip(images, labels, source_joints, target_joints, sizes, strict=True):
-            image, parsing, source, target, size = order
+        for image, parsing, source, target, size in zip(
+            images, labels, source_joints, target_joints, sizes, strict=True
+        ):
             check(image, parsing, source, target)
             framed.append(frame(image, parsing, np.asarray(source, np.float32), self.size, self.how))
             picture = size or (image.shape[0], image.shape[1])
             wanted.append(frame_joints(np.asarray(target, np.float32), picture, self.size, self.how))
-        batch = (torch.from_numpy(np.stack(column)).to(self.device) for column in zip(*framed, strict=True))
-        drawn, parsing = self.draw(*batch, torch.from_numpy(np.stack(wanted)).to(self.device))
+        columns = [*zip(*framed, strict=True), tuple(wanted)]
+        source_image, source_labels, source, target = (torch.from_numpy(np.stack(c)).to(self.device) for c in columns)
+        drawn, parsing = self.draw(source_image, source_labels, source, target)
         pairs = zip(to_bytes(drawn).cpu().numpy(), parsing.argmax(1).to(torch.uint8).cpu().numpy(), strict=True)
         return [Generated(*pair) for pair in pairs]
 
@@ -164,7 +169,8 @@ def read_keypoints(path: str | Path) -> Keypoints:
     try:
         joints = [MISSING if row is None else (*map(float, row), 1.0)[:3] for row in rows]
         array = np.array(joints, np.float32)
-        return Keypoints(np.where(array[:, 2:] > 0, array, np.float32(MISSING)), (int(size[0]), int(size[1])) if size else None)
+        array = np.where(array[:, 2:] > 0, array, np.array(MISSING, np.float32))
+        return Keypoints(array, (int(size[0]), int(size[1])) if size else None)
     except (TypeError, ValueError, IndexError):
         raise ValueError(f"`{path}`: a joint is [x, y], [x, y, visible] or null, `size` is [height, width]") from None
 
@@ -181,20 +187,26 @@ def _annotated(path: Path, name: str) -> JointArray:
     raise ValueError(f"`{path}` has no line for `{name}`; it holds `name:keypoints_y:keypoints_x`")
 
 
-def generate_file(run: Path, image: Path, keypoints: str, parsing: Path, pose: str, out: Path) -> None:
-    """Draw from files into a PNG; `ValueError` says which file cannot be used."""
-    predictor = Predictor.load(run / "weights")
-    photo, labels = (_read(path, name, read) for path, name, read in ((image, "image", read_image), (parsing, "parsing", read_labels)))
-    target = read_keypoints(pose)
-    drawn = predictor.generate(photo, labels, read_keypoints(keypoints).joints, target.joints, target.size)
-    pictures.save(drawn.image, out)
+class Person(NamedTuple):
+    """A photo with its parsing map and joints, in the order in which `Predictor.generate` takes them."""
+
+    image: ImageArray
+    labels: LabelArray
+    joints: JointArray
 
 
-def _read(path: Path, name: str, read: Any) -> np.ndarray:
+def read_person(image: str | Path, keypoints: str | Path, parsing: str | Path) -> Person:
+    """A person from files: a photo, its keypoints (`read_keypoints`), a PNG of labels; `ValueError` names a bad one."""
+    photo = read_image(_bytes(image, "image"), str(image))
+    labels = read_labels(_bytes(parsing, "parsing"), str(parsing))
+    return Person(photo, labels, read_keypoints(keypoints).joints)
+
+
+def _bytes(path: str | Path, what: str) -> bytes:
     try:
-        return read(path.read_bytes(), str(path))
+        return Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"`--{name} {path}` cannot be read: {error.strerror}") from None
+        raise ValueError(f"cannot read the {what} `{path}`: {error.strerror}") from None
 
 
 def _describe(value: Any) -> str:

@@ -99,5 +99,5 @@ def region_colour(image: Images, parsing: Parsing, reference_image: Images, refe
 
 
 def reconstruction(image: Images, reference: Images) -> Scalar:
-    """L1 between images: used while the target pose is the source's own."""
+    """L1 between images: what has come back to the source's pose, and the source."""
     return l1_loss(image, reference)

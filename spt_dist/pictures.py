@@ -129,7 +129,8 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
             cv2.rectangle(canvas, (inset - 1, y - 1), (inset + cell.shape[1], y + height), EDGE, 1)
     texts = [(x + w / 2, top - 0.9 * font_px, h, INK) for x, w, h in zip(lefts, widths, headings, strict=True)]
     texts += [
-        (left / 2, y + height / 2, text, PALE_INK) for y, text in zip(tops[: len(row_headings)], row_headings, strict=True)
+        (left / 2, y + height / 2, text, PALE_INK)
+        for y, text in zip(tops[: len(row_headings)], row_headings, strict=True)
     ]
     return _write(canvas, texts, font_px)
 

@@ -60,11 +60,15 @@ def tiny_shards(tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny_config(tiny_shards):
     """The smallest run that trains every network: two steps a stage."""
+    return make_tiny_config(tiny_shards)
+
+
+def make_tiny_config(shards: Path):
     from spt_dist import config
 
     stage = config.Stage(images=8, learning_rate=1e-3, discriminator_learning_rate=1e-3, warm_up=0.5)
     return config.Config(
-        data=config.Data(shards=str(tiny_shards), image_size=(32, 16), heatmap_sigma=2.0, batch=4, shuffle_buffer=16),
+        data=config.Data(shards=str(shards), image_size=(32, 16), heatmap_sigma=2.0, batch=4, shuffle_buffer=16),
         networks=config.Networks(
             semantic=config.Semantic(widths=(4, 6, 8), warped_input=True),
             appearance=config.Appearance(widths=(4, 6, 8), warped_levels=2, flat_colour_input=True, max_stretch=2.0),
@@ -76,3 +80,32 @@ def tiny_config(tiny_shards):
         stages=config.Stages(pose=stage, semantic=stage, appearance=stage, end_to_end=stage),
         train=config.Train(report_every=4, picture_every=16, checkpoint_every=8, ema_half_life=20),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_shards, tmp_path_factory) -> Path:
+    """A run folder as training leaves it, with generators that have learned nothing."""
+    import json
+    from dataclasses import replace
+
+    from spt_dist import config
+    from spt_dist.data.manifest import Manifest
+    from spt_dist.models.weights import save_weights
+    from spt_dist.train.checkpoint import versions
+    from spt_dist.train.state import build_networks
+
+    run, settings = tmp_path_factory.mktemp("run"), make_tiny_config(tiny_shards)
+    settings = replace(settings, evaluation=config.Evaluation(pairs=4))
+    networks, manifest = build_networks(settings.networks, seed=0), Manifest.load(tiny_shards)
+    card = {
+        "config": config.to_tree(settings),
+        "versions": versions(),
+        "data_hash": manifest.data_hash,
+        "frame": "whole",
+        "images": 8,
+    }
+    save_weights(run / "weights", {name: networks[name] for name in ("semantic", "appearance")}, card)
+    (run / "config.json").write_text(json.dumps(config.to_tree(settings)))
+    lines = [{"stage": "pose", "all_images": n, "terms": {"pose_detector/pose": 1 / n}} for n in (4, 8)]
+    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run

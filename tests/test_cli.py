@@ -14,7 +14,9 @@ VERBS = ("demo", "draw", "pack", "train", "evaluate", "generate", "serve", "conv
 
 def spt(*words: object, **environment: str) -> subprocess.CompletedProcess:
     command = [SPT, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment
+    )
 
 
 def test_help_names_every_verb_and_is_quick():
@@ -41,7 +43,10 @@ def test_the_command_line_imports_nothing_heavy():
         (("train", "none.toml"), "cannot read the config `none.toml`"),
         (("train", "configs/demo.toml", "--set", "data.shard=1"), "`data.shard` is not a key"),
         (("train", "configs/demo.toml", "--set", "data.batch=7"), "`data.batch` = 7 does not divide among 2 worker(s)"),
-        (("train", "configs/demo.toml", "--launcher", "local", "--set", "data.shards=nowhere"), "no shards at `nowhere`"),
+        (
+            ("train", "configs/demo.toml", "--launcher", "local", "--set", "data.shards=nowhere"),
+            "no shards at `nowhere`",
+        ),
         (("pack", "nowhere", "-o", "{tmp}/shards"), "`nowhere`"),
         (("draw", "{tmp}/people", "--size", "64"), "`--size 64` is not HEIGHTxWIDTH"),
         (("evaluate", "nowhere"), "`nowhere`"),

@@ -34,7 +34,9 @@ def splits(path: Path | str) -> list[str]:
         DataError: there is no such folder.
     """
     if not Path(path).is_dir():
-        raise DataError(f"`{path}` is not a folder; name the one that holds img/, parsing/, keypoints.csv and train.txt")
+        raise DataError(
+            f"`{path}` is not a folder; name the one that holds img/, parsing/, keypoints.csv and train.txt"
+        )
     return [split for split in SPLITS if (Path(path) / f"{split}.txt").is_file()]
 
 

@@ -16,14 +16,18 @@ import signal
 import socket
 import threading
 from pathlib import Path
-from typing import Any
 
-# Ray reads these when it is imported: no reports to anyone, and no notice about accelerators it does not find.
+# Ray reads these when it is imported: no reports to anyone, no notice about accelerators that it does not find, and a
+# Ray of our own stays on loopback, for whoever reaches its ports may run code (the name says Windows; it works here).
+# One port per replica remains, which Serve opens on every interface: a firewall belongs in front of a shared machine.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+if "RAY_ADDRESS" not in os.environ:
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray
 from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 from ray.serve.exceptions import BackPressureError
@@ -43,7 +47,6 @@ _QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 _is_own = False  # whether `run` started this process's Ray
 
 
-@serve.deployment(name="Painter")
 class Painter:
     """Draws: holds the networks of a run, and gathers the requests that wait into one batch."""
 
@@ -70,8 +73,6 @@ class Painter:
         return [Picture(result.image, result.labels) for result in self.predictor.generate_batch(*columns)]
 
 
-@serve.deployment(name="Front", ray_actor_options={"num_cpus": 0})
-@serve.ingress()
 class Front:
     """Answers HTTP: hands checked orders to the `Painter`s."""
 
@@ -90,13 +91,21 @@ class Front:
             raise BusyError from None
 
 
-def application(arguments: dict[str, Any]) -> serve.Application:
-    """The Serve application for `deploy/serve.yaml`: `run`, the run's folder, and `serve`, keys of `config.Serve`.
+class Arguments(BaseModel):
+    """What `deploy/serve.yaml` gives: the run's folder, as every node sees it, and keys of `config.Serve`."""
+
+    model_config = ConfigDict(extra="forbid")
+    run: Path
+    serve: config.Serve = config.Serve()
+
+
+def application(arguments: Arguments) -> serve.Application:
+    """The application that a Serve config file names.
 
     Raises:
         ValueError: the run holds no weights, or the limits contradict each other (`check`).
     """
-    return _bind(_weights(Path(arguments["run"])), config.from_tree({"serve": arguments.get("serve", {})}).serve)
+    return _bind(_weights(arguments.run), arguments.serve)
 
 
 def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
@@ -155,8 +164,9 @@ def check(limits: config.Serve) -> None:
 
 
 def _bind(run: Path, limits: config.Serve) -> serve.Application:
+    # The classes stay plain, so that replicas import them by name; decorated ones would travel as pickled code.
     check(limits)
-    painter = Painter.options(
+    painter = serve.deployment(
         max_ongoing_requests=limits.max_ongoing_requests,
         max_queued_requests=limits.max_queued_requests,
         ray_actor_options={"num_cpus": limits.cpus_per_replica, "num_gpus": limits.gpus_per_replica},
@@ -167,9 +177,11 @@ def _bind(run: Path, limits: config.Serve) -> serve.Application:
             upscale_delay_s=UPSCALE_DELAY_S,
             downscale_delay_s=DOWNSCALE_DELAY_S,
         ),
-    )
+    )(Painter)
     waiting = limits.max_queued_requests + limits.max_replicas * limits.max_ongoing_requests
-    front = Front.options(max_ongoing_requests=waiting + FRONT_HEADROOM)
+    front = serve.deployment(max_ongoing_requests=waiting + FRONT_HEADROOM, ray_actor_options={"num_cpus": 0})(
+        serve.ingress()(Front)
+    )
     return front.bind(painter.bind(str(run), limits), str(run), limits)
 
 

@@ -60,8 +60,11 @@ function addTile(list, entry, drawing, { first = false, tag = "", name } = {}) {
   const index = lists[list].push(entry) - 1;
   const input = element("input", { type: "radio", name: list, value: index, "aria-label": name });
   const tile = element("label", { class: "tile", title: name }, input, drawing);
-  if (tag) tile.append(element("span", { class: "tag" }, tag));
   const strip = find(list).querySelector(".strip");
+  if (tag) {
+    strip.querySelector(".tile:has(.tag)")?.remove();
+    tile.append(element("span", { class: "tag" }, tag));
+  }
   first ? strip.prepend(tile) : strip.append(tile);
   return input;
 }
@@ -143,7 +146,10 @@ async function ask() {
     say(`Drawn in ${seconds()} s.`);
   } catch (error) {
     clearInterval(clock);
-    if (mine === asked) say(error.message, true);
+    if (mine !== asked) return;
+    for (const view of ["image", "parsing"]) find(`view-${view}`).replaceChildren();
+    find("save").hidden = true;
+    say(error.message, true);
   } finally {
     clearInterval(clock);
     if (mine === asked) {

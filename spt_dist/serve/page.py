@@ -8,7 +8,7 @@ person NN.jpg (photo) and NN.png (parsing map).
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -32,8 +32,9 @@ SECURITY_HEADERS = {
 }
 
 
+@runtime_checkable
 class GallerySample(Protocol):
-    """What the gallery needs of a sample: `data.schema.Sample` has it."""
+    """What the gallery needs of a sample: `data.schema.Sample` has it (and would bring torch in)."""
 
     @property
     def id(self) -> str: ...  # noqa: D102

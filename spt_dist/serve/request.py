@@ -157,7 +157,7 @@ def _open(field: str, content: bytes, formats: tuple[str, ...], max_pixels: int)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # far above any sensible limit
         raise RequestError(field, f"has far more than {max_pixels:,} pixels; send a smaller one", 413) from None
     except (OSError, SyntaxError, ValueError):
-        raise RequestError(field, f"is not a readable {wanted} file (it begins with {content[:8]!r})") from None
+        raise RequestError(field, f"is not a readable {wanted} file ({len(content):,} bytes)") from None
     width, height = picture.size
     if width * height > max_pixels:
         raise RequestError(

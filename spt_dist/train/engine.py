@@ -56,12 +56,15 @@ class PlainEngine:
         self.micro_batches = 0
 
     def __call__(self, *inputs: Any) -> Any:
+        """See `Engine`."""
         return self.module(*inputs)
 
     def backward(self, loss: Tensor) -> None:
+        """See `Engine`."""
         (loss / self.accumulate).backward()
 
     def step(self, learning_rate: float) -> None:
+        """See `Engine`."""
         self.micro_batches += 1
         if self.micro_batches % self.accumulate:
             return
@@ -72,12 +75,14 @@ class PlainEngine:
         self.optimizer.zero_grad(set_to_none=True)
 
     def save(self, folder: Path) -> None:
+        """See `Engine`."""
         folder.mkdir(parents=True, exist_ok=True)
         torch.save(
             {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / OPTIMIZER_FILE
         )
 
     def load(self, folder: Path) -> None:
+        """See `Engine`."""
         state = torch.load(folder / OPTIMIZER_FILE, weights_only=True, map_location="cpu")
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -104,19 +109,24 @@ class DeepSpeedEngine:
         self.module = module
 
     def __call__(self, *inputs: Any) -> Any:
+        """See `Engine`."""
         return self.engine(*inputs)
 
     def backward(self, loss: Tensor) -> None:
+        """See `Engine`."""
         self.engine.backward(loss)
 
     def step(self, learning_rate: float) -> None:
+        """See `Engine`."""
         _set_learning_rate(self.engine.optimizer, learning_rate)
         self.engine.step()
 
     def save(self, folder: Path) -> None:
+        """See `Engine`."""
         self.engine.save_checkpoint(str(folder), tag=DEEPSPEED_TAG, save_latest=False)
 
     def load(self, folder: Path) -> None:
+        """See `Engine`."""
         path, _ = self.engine.load_checkpoint(str(folder), tag=DEEPSPEED_TAG)
         if path is None:
             raise ValueError(f"`{folder}` holds no DeepSpeed checkpoint for this number of ranks")

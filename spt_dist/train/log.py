@@ -17,7 +17,7 @@ from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLossError(ArithmeticError):
     """A loss became NaN or infinite; the last checkpoint is good."""
 
 
@@ -51,14 +51,14 @@ class RunLog:
         """Mean terms since the last report, written and given back.
 
         Raises:
-            NonFiniteLoss: a mean is NaN or infinite.
+            NonFiniteLossError: a mean is NaN or infinite.
         """
         names = list(self.terms)
         values = torch.stack([torch.stack(self.terms[name]).mean() for name in names]).tolist() if names else []
         means = dict(zip(names, values, strict=True))
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:
-            raise NonFiniteLoss(
+            raise NonFiniteLossError(
                 f"{', '.join(bad)} became non-finite in stage `{position.stage}` at {position.stage_images} images; "
                 "lower the stage's learning rate or set train.clip, then resume from the last checkpoint"
             )

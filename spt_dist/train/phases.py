@@ -99,9 +99,11 @@ class Drawing:
         self.fake_b: Tensor = draw(
             source.image, source.parsing, source.heatmaps, self.parsing_b, target.heatmaps, scene.there, turn.alpha
         )
-        self.fake_a: Tensor = draw(
-            self.fake_b, self.parsing_b, target.heatmaps, source.parsing, source.heatmaps, scene.back, turn.alpha
-        )
+        self.fake_a: Tensor = self.fake_b  # in the own pose, B^ has come back already
+        if not scene.own_pose:
+            self.fake_a = draw(
+                self.fake_b, self.parsing_b, target.heatmaps, source.parsing, source.heatmaps, scene.back, turn.alpha
+            )
         self.fakes = torch.cat([self.fake_b, self.fake_a])
 
     @cached_property
@@ -155,9 +157,7 @@ def _region_colour(drawing: Drawing) -> Tensor:
 
 
 def _reconstruction(drawing: Drawing) -> Tensor:
-    if not drawing.scene.own_pose:
-        return drawing.fake_b.new_zeros(())
-    return losses.reconstruction(drawing.fake_b, drawing.scene.source.image)
+    return losses.reconstruction(drawing.fake_a, drawing.scene.source.image)
 
 
 # The image losses of H_A, and in the last stage of H_S. Each sums its two terms, for B^ and A^, where it has two.

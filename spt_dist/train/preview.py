@@ -1,6 +1,6 @@
 """The picture that TensorBoard shows while a run trains: a few held-out people, drawn by the averaged generators."""
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def draw_preview(state: State, settings: config.Config, manifest: Manifest) -> n
     split = "val" if "val" in manifest.splits else "train"
     people = list(islice(read_split(settings.data.shards, split), ROWS + 1))
     rows = []
-    for source, target in zip(people, people[1:], strict=False):
+    for source, target in pairwise(people):
         drawn = predictor.generate(source.image, source.labels, source.joints, target.joints)
         pose = pictures.skeleton_picture(target.joints, manifest.size, height=pictures.cell_height(manifest.size))
         parsing = pictures.parsing_picture(drawn.labels, height=pictures.cell_height(manifest.size))

@@ -1,22 +1,42 @@
 """A request that is good in every part, and an endpoint whose `draw` mirrors the photo instead of asking networks."""
 
-import io
+import asyncio
 import json
 
+import httpx
 import numpy as np
 import pytest
-from PIL import Image
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
+from spt_dist.serve.request import png
 
 SIZE = (12, 7)  # height, width in px
 
 
-def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
-    return buffer.getvalue()
+class Client:
+    """Requests to an ASGI application in this process; failures of the application become its own answers."""
+
+    def __init__(self, api):
+        self.transport = httpx.ASGITransport(api, raise_app_exceptions=False)
+
+    def request(self, method: str, path: str, **options) -> httpx.Response:
+        async def send() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self.transport, base_url="http://test") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(send())
+
+    def get(self, path: str, **options) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options) -> httpx.Response:
+        return self.request("POST", path, **options)
+
+
+@pytest.fixture
+def connect():
+    return Client
 
 
 @pytest.fixture
@@ -40,8 +60,8 @@ def parts(pixels, labels, joints) -> dict:
     """The four parts of a request: two files, two texts."""
     target = [[x, y, visible] for x, y, visible in joints[:-1]] + [[-1, -1, 0]]
     return {
-        "image": encoded(pixels),
-        "parsing": encoded(labels),
+        "image": png(pixels),
+        "parsing": png(labels),
         "source_joints": json.dumps(joints),
         "target_joints": json.dumps({"joints": target, "size": [24, 14]}),
     }

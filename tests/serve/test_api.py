@@ -4,7 +4,6 @@ import base64
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from spt_dist.serve.api import Picture, build_api
 from spt_dist.serve.request import BusyError, Order, read_image, read_labels
@@ -15,8 +14,8 @@ async def mirror(order: Order) -> Picture:
 
 
 @pytest.fixture
-def client(tmp_path, limits):
-    return TestClient(build_api(mirror, tmp_path, limits), raise_server_exceptions=False)
+def client(connect, tmp_path, limits):
+    return connect(build_api(mirror, tmp_path, limits))
 
 
 def post(client, parts, **headers):
@@ -83,9 +82,13 @@ def test_too_many_bytes(client, parts, limits):
 
 
 def test_too_many_bytes_without_a_declared_length(client):
-    chunks = (bytes(4_000) for _ in range(10))
+    async def chunks():
+        yield b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+        for _ in range(10):
+            yield bytes(4_000)
+
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
-    assert problem(client.post("/v1/generate", content=chunks, headers=kind), 413)["field"] == "body"
+    assert problem(client.post("/v1/generate", content=chunks(), headers=kind), 413)["field"] == "body"
 
 
 def test_body_that_is_no_form(client):
@@ -93,21 +96,20 @@ def test_body_that_is_no_form(client):
     assert problem(client.post("/v1/generate", content=b"?", headers=kind), 400)["field"] == "body"
 
 
-def test_full_queue_says_when_to_come_back(tmp_path, limits, parts):
+def test_full_queue_says_when_to_come_back(connect, tmp_path, limits, parts):
     async def busy(order: Order) -> Picture:
         raise BusyError(3)
 
-    answer = post(TestClient(build_api(busy, tmp_path, limits)), parts)
+    answer = post(connect(build_api(busy, tmp_path, limits)), parts)
     problem(answer, 503)
     assert answer.headers["retry-after"] == "3"
 
 
-def test_bug_is_json_and_tells_nothing_private(tmp_path, limits, parts):
+def test_bug_is_json_and_tells_nothing_private(connect, tmp_path, limits, parts):
     async def broken(order: Order) -> Picture:
         raise RuntimeError("/secret/path")
 
-    client = TestClient(build_api(broken, tmp_path, limits), raise_server_exceptions=False)
-    error = problem(post(client, parts), 500)
+    error = problem(post(connect(build_api(broken, tmp_path, limits)), parts), 500)
     assert error["field"] == ""
     assert "secret" not in error["message"]
 
@@ -124,7 +126,8 @@ def test_health_names_the_run(client, tmp_path):
 def test_openapi_says_what_the_endpoint_takes_and_gives(client):
     api = client.get("/openapi.json").json()
     generate = api["paths"]["/v1/generate"]["post"]
-    form = api["components"]["schemas"][generate["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"][21:]]
+    reference = generate["requestBody"]["content"]["multipart/form-data"]["schema"]["$ref"]
+    form = api["components"]["schemas"][reference.rpartition("/")[2]]
     assert form["required"] == ["image", "parsing", "source_joints", "target_joints"]
     assert set(generate["responses"]) == {"200", "413", "422", "503"}
     assert set(generate["responses"]["200"]["content"]) == {"image/png", "application/json"}

@@ -2,8 +2,10 @@
 
 import socket
 import warnings
+from pathlib import Path
 
 import pytest
+import yaml
 
 from spt_dist import config
 
@@ -32,6 +34,22 @@ def test_contradicting_limits_are_refused(app, values, words):
 
 def test_defaults_are_consistent(app):
     app.check(config.Serve())
+
+
+def test_config_file_is_one_that_serve_and_we_accept(app, tmp_path):
+    from ray.serve.schema import ServeDeploySchema
+
+    text = (Path(__file__).parents[2] / "deploy" / "serve.yaml").read_text()
+    entry = ServeDeploySchema.model_validate(yaml.safe_load(text)).applications[0]
+    assert entry.import_path == f"{app.__name__}:{app.application.__name__}"
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "card.json").write_text("{}")
+    arguments = app.Arguments.model_validate({**entry.args, "run": tmp_path})
+    assert app.application(arguments)
+    with pytest.raises(ValueError, match="holds no trained weights"):
+        app.application(app.Arguments.model_validate(entry.args))
+    with pytest.raises(ValueError, match="runs"):
+        app.Arguments.model_validate({**entry.args, "runs": 1})
 
 
 def test_run_without_weights_is_refused_before_anything_starts(app, tmp_path):

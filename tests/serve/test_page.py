@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
 from spt_dist.body import LABEL_COLOURS, Joint, Label
 from spt_dist.serve import page
@@ -30,11 +29,11 @@ def sample(name: str, pixels, labels, identity: str | None = None, visible: int 
 
 
 @pytest.fixture
-def client(tmp_path, limits):
+def client(connect, tmp_path, limits):
     async def draw(order):
         raise AssertionError
 
-    return TestClient(build_api(draw, tmp_path, limits))
+    return connect(build_api(draw, tmp_path, limits))
 
 
 def test_gallery_holds_one_sample_per_person_and_passes_over_hidden_ones(client, tmp_path, pixels, labels):

@@ -1,15 +1,23 @@
 """Each part of a request: what is read from it, and what is refused under which name."""
 
+import io
 import json
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from spt_dist.serve.request import RequestError, png, read_image, read_joints, read_labels, read_order
-from tests.serve.conftest import SIZE, encoded
 
 MAX_PIXELS = 2_000
+SIZE = (12, 7)  # of the fixtures
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def refusal(call, *arguments, **options) -> RequestError:
@@ -57,8 +65,6 @@ def test_palette_parsing_gives_its_indices(labels):
     picture = Image.fromarray(labels, "L").convert("P")
     picture.putdata(labels.ravel().tolist())
     picture.putpalette([value for index in range(10) for value in (255 - index, index * 20, 7)])
-    import io
-
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     np.testing.assert_array_equal(read_labels(buffer.getvalue(), max_pixels=MAX_PIXELS), labels)
@@ -81,12 +87,9 @@ def test_not_a_picture(read, field, content):
 
 @pytest.mark.parametrize("side", [45, 12_000, 30_000])
 def test_too_many_pixels_are_refused_from_the_header_alone(side):
-    header = encoded(np.zeros((1, 1), np.uint8))[:33]
-    sides = side.to_bytes(4, "big") * 2
-    import zlib
-
-    chunk = b"IHDR" + sides + header[24:29]
-    content = header[:12] + chunk + zlib.crc32(chunk).to_bytes(4, "big")  # no pixel data follows
+    one_pixel = encoded(np.zeros((1, 1), np.uint8))
+    header = b"IHDR" + side.to_bytes(4, "big") * 2 + one_pixel[24:29]
+    content = one_pixel[:12] + header + zlib.crc32(header).to_bytes(4, "big") + one_pixel[33:]
     for read, field in ((read_image, "image"), (read_labels, "parsing")):
         error = refusal(read, content, max_pixels=MAX_PIXELS)
         assert (error.field, error.status) == (field, 413)

@@ -10,7 +10,7 @@ import torch
 from spt_dist import config
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import PlainEngine
-from spt_dist.train.log import NonFiniteLoss
+from spt_dist.train.log import NonFiniteLossError
 from spt_dist.train.loop import Trainer, prepare_run
 from spt_dist.train.ranks import Ranks
 
@@ -93,7 +93,7 @@ def test_a_non_finite_loss_stops_and_keeps_the_checkpoint(tiny_config, tmp_path)
     kept = made.save()
     with torch.no_grad():
         next(made.state.engines["pose_detector"].module.parameters()).fill_(float("nan"))
-    with pytest.raises(NonFiniteLoss, match=r"pose_detector/pose became non-finite in stage `pose` at 4 images"):
+    with pytest.raises(NonFiniteLossError, match=r"pose_detector/pose became non-finite in stage `pose` at 4 images"):
         made.train()
     assert checkpoint.latest(tmp_path / "run") == kept
 
