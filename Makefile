@@ -20,8 +20,8 @@ setup: .venv/ready  ## make .venv and install everything into it
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-demo: setup      ## people, shards, training, evaluation, endpoint: runs/demo. DATA=<folder> for real photos
-	$(BIN)/spt demo $(if $(DATA),--data $(DATA))
+demo: setup      ## people, shards, training, evaluation, endpoint: runs/demo. DATA=<folder> for real photos, VGG=<npz> for trained features
+	$(BIN)/spt demo $(if $(DATA),--data $(DATA)) $(if $(VGG),--set networks.features.weights=$(VGG))
 
 serve: setup     ## serve a trained run on loopback: make serve RUN=runs/demo
 	$(BIN)/spt serve $(RUN)

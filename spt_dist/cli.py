@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -25,6 +26,7 @@ Frame = Literal["person", "whole"]
 
 def main() -> None:
     """The console script: a user's mistake is one line, without a traceback (SPT_TRACEBACK=1 shows it)."""
+    warnings.showwarning = _warn
     try:
         app()
     except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
@@ -34,16 +36,23 @@ def main() -> None:
         sys.exit(2)
 
 
+def _warn(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """Our own warnings as one line; those of libraries are for us, not for users."""
+    if category is UserWarning:
+        typer.secho(f"warning: {message}", fg="yellow", err=True)
+
+
 @app.command()
 def demo(
     data: Annotated[Path | None, typer.Option(help="A folder of real photos; synthetic people without one.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the run goes.")] = Path("runs/demo"),
     config: Annotated[Path, typer.Option(help="The run's configuration.")] = Path("configs/demo.toml"),
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
 ) -> None:
     """The whole chain, small: people, shards, training, evaluation, endpoint, one request."""
     from spt_dist.demo import run_demo
 
-    run_demo(data, out, config)
+    run_demo(data, out, config, overrides)
 
 
 @app.command()

@@ -24,14 +24,14 @@ START_TIMEOUT_S = 180
 console = Console(stderr=True)
 
 
-def run_demo(data: Path | None, out: Path, config_file: Path) -> None:
+def run_demo(data: Path | None, out: Path, config_file: Path, overrides: list[str]) -> None:
     """Run every link of the chain and say where everything is.
 
     Raises:
         ConfigError: the configuration cannot be read.
         RuntimeError: a step failed; its own message stands above.
     """
-    settings = config.load(config_file)
+    settings = config.load(config_file, tuple(overrides))
     size = "x".join(str(side) for side in settings.data.image_size)
     folder, shards, began = data or out / "people", out / "shards", time.monotonic()
     if data is not None and not (data / "keypoints.csv").is_file():
@@ -42,7 +42,8 @@ def run_demo(data: Path | None, out: Path, config_file: Path) -> None:
     if data is None:
         _spt("draw", folder, "--people", PEOPLE, "--held-out", HELD_OUT, "--size", size)
     _spt("pack", folder, "--out", shards, "--size", size, "--frame", "person" if data else "whole")
-    _spt("train", config_file, "--out", out, "--set", f"data.shards={shards}")
+    chosen = [word for override in (f"data.shards={shards}", *overrides) for word in ("--set", override)]
+    _spt("train", config_file, "--out", out, *chosen)
     _spt("evaluate", out)
     _ask_endpoint(out)
     console.print(f"\n[bold]done in {(time.monotonic() - began) / 60:.1f} minutes[/]; look at")

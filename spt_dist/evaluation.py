@@ -80,7 +80,10 @@ def evaluate(
     for start in range(0, len(scored), BATCH):
         drawn.append(draw(predictor, scored[start : start + BATCH]))
         progress(min(start + BATCH, len(scored)), len(scored))
-    shown = drawn[0] if paired else draw(predictor, pairs[:GRID_ROWS])
+    people: dict[str, Pair] = {}
+    for pair in pairs:
+        people.setdefault(pair.source.identity or pair.source.id, pair)
+    shown = draw(predictor, list(people.values())[:GRID_ROWS])
     rows, remarks = score(drawn, against, settings.evaluation)
     out = run / "evaluation"
     out.mkdir(exist_ok=True)

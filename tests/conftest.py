@@ -109,3 +109,26 @@ def tiny_run(tiny_shards, tmp_path_factory) -> Path:
     lines = [{"stage": "pose", "all_images": n, "terms": {"pose_detector/pose": 1 / n}} for n in (4, 8)]
     (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return run
+
+
+@pytest.fixture
+def tiny_toml(tiny_config, tmp_path) -> Path:
+    """`tiny_config` as a file: tables by dotted headings, values as JSON spells them."""
+    import json
+
+    from spt_dist import config
+
+    lines = []
+
+    def table(heading: str, tree: dict) -> None:
+        lines.append(f"[{heading}]")
+        lines.extend(f"{k} = {json.dumps(v)}" for k, v in tree.items() if v is not None and not isinstance(v, dict))
+        for key, value in tree.items():
+            if isinstance(value, dict):
+                table(f"{heading}.{key}", value)
+
+    for section, tree in config.to_tree(tiny_config).items():
+        table(section, tree)
+    path = tmp_path / "tiny.toml"
+    path.write_text("\n".join(lines))
+    return path

@@ -65,7 +65,8 @@ def test_the_report_stands_alone(tiny_run):
     page = (tiny_run / "evaluation" / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
     card = json.loads((tiny_run / "weights" / "card.json").read_text())
-    for fact in (card["data_hash"][:16], torch.__version__, "FID is not computed", "LPIPS is not computed", "masked SSIM"):
+    missing = ("FID is not computed", "IS is not computed", "LPIPS is not computed")
+    for fact in (card["data_hash"][:16], torch.__version__, "masked SSIM", *missing):
         assert fact in page
     grid = cv2.imread(str(tiny_run / "evaluation" / "grid.png"))
     assert grid.shape[0] > 4 * 224  # a row per pair, at a height that people can see

@@ -18,6 +18,11 @@ from spt_dist.train.loop import Trainer, micro_batch, prepare_run
 from spt_dist.train.progress import show_progress
 from spt_dist.train.ranks import Ranks
 
+AFTER_A_FAILURE = (
+    "what was saved is whole: add --resume to go on; "
+    "SPT_TRACEBACK=1 shows where it stopped, SPT_WORKER_LOGS=1 what the workers print"
+)
+
 
 def train(settings: config.Config, run: Path, *, launcher: str = "ray", resume: bool = False) -> None:
     """Train a run to the end of its curriculum, with progress on the screen.
@@ -25,7 +30,7 @@ def train(settings: config.Config, run: Path, *, launcher: str = "ray", resume: 
     Raises:
         ConfigError: the run folder is taken, or the configuration cannot run here.
     """
-    prepare_run(settings, run, resume)
+    prepare_run(settings, run, resume, workers=settings.train.workers if launcher == "ray" else 1)
     with show_progress(run, settings.stages):
         if launcher == "ray":
             _train_on_ray(settings, run.resolve())
@@ -43,14 +48,12 @@ def train_locally(settings: config.Config, run: Path) -> None:
 
 def _train_on_ray(settings: config.Config, run: Path) -> None:
     import ray
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
-    micro_batch(settings, settings.train.workers)  # refuse here rather than in a worker
-    environment = _worker_environment(settings)
     ray.init(
         address=os.environ.get("RAY_ADDRESS", "local"),
-        runtime_env={"env_vars": environment},
+        runtime_env={"env_vars": _worker_environment(settings)},
         log_to_driver=bool(os.environ.get("SPT_WORKER_LOGS")),
         logging_level=logging.ERROR,
         ignore_reinit_error=True,
@@ -59,7 +62,7 @@ def _train_on_ray(settings: config.Config, run: Path) -> None:
         resources = {"CPU": 1, "GPU": 1} if settings.train.use_gpu else {"CPU": 1}
         TorchTrainer(
             _ray_worker,
-            train_loop_config={"config": config.to_tree(settings), "run": str(run)},
+            train_loop_config={"config": config.to_tree(settings), "run": str(run), "folder": os.getcwd()},
             scaling_config=ScalingConfig(
                 num_workers=settings.train.workers, use_gpu=settings.train.use_gpu, resources_per_worker=resources
             ),
@@ -69,17 +72,26 @@ def _train_on_ray(settings: config.Config, run: Path) -> None:
                 failure_config=FailureConfig(max_failures=settings.train.max_failures),
             ),
         ).fit()
+    except TrainingFailedError as error:
+        if os.environ.get("SPT_TRACEBACK"):
+            raise
+        reason = str(error).strip().splitlines()[-1]
+        hint = "SPT_TRACEBACK=1 shows where, SPT_WORKER_LOGS=1 what the workers print"
+        raise RuntimeError(
+            f"training stopped: {reason}\nwhat was saved is whole: add --resume to go on; {hint}"
+        ) from None
     finally:
         ray.shutdown()
 
 
 def _ray_worker(plan: dict[str, Any]) -> None:
-    """One rank, inside the process group that Ray Train made."""
+    """One rank, inside the process group that Ray Train made, in the folder where the command was given."""
     import ray.train
     import ray.train.torch
 
     context = ray.train.get_context()
     settings = config.from_tree(plan["config"])
+    os.chdir(plan["folder"])
     init_deepspeed()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     share = micro_batch(settings, ranks.size)

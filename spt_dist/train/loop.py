@@ -142,8 +142,15 @@ def micro_batch(settings: config.Config, ranks: int) -> int:
     return share
 
 
-def prepare_run(settings: config.Config, run: Path, resume: bool) -> None:
-    """Make the run folder and write the resolved configuration; refuse to overwrite a run that is not resumed."""
+def prepare_run(settings: config.Config, run: Path, resume: bool, workers: int = 1) -> None:
+    """Make the run folder and write the resolved configuration.
+
+    What would stop a worker stops here: a batch that does not divide, shards or weights that cannot be read, and a run
+    that is there already and not resumed.
+    """
+    micro_batch(settings, workers)
+    Manifest.load(settings.data.shards).split("train")
+    PerceptualFeatures(settings.networks.features)
     if not resume and checkpoint.latest(run) is not None:
         raise config.ConfigError(f"`{run}` holds a run already; add --resume to continue it, or name another folder")
     run.mkdir(parents=True, exist_ok=True)

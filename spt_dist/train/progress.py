@@ -11,18 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from spt_dist import config
 
 POLL_S = 0.5
+# In a narrow window the losses give way; the rest keeps its least width.
 COLUMNS = (
-    TextColumn("{task.description:<12}"),
-    BarColumn(bar_width=30),
-    MofNCompleteColumn(),
-    TextColumn("images  {task.fields[pace]:>9}"),
-    TimeRemainingColumn(),
-    TextColumn("[dim]{task.fields[losses]}"),
+    TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10)),
+    BarColumn(bar_width=None, table_column=Column(min_width=12)),
+    TextColumn("{task.completed}/{task.total} imgs", table_column=Column(no_wrap=True, min_width=14)),
+    TextColumn("{task.fields[pace]:>8}", table_column=Column(no_wrap=True, min_width=8)),
+    TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+    TextColumn("[dim]{task.fields[losses]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
 )
 
 

@@ -8,26 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spt_dist import config
 from spt_dist.models.weights import load_weights
 
 SPT = str(Path(sys.executable).with_name("spt"))
-
-
-def write_toml(settings: config.Config, path: Path) -> None:
-    """The resolved configuration as TOML: tables by dotted headings, values as JSON spells them."""
-    lines = []
-
-    def table(prefix: str, tree: dict) -> None:
-        lines.append(f"[{prefix}]")
-        lines.extend(f"{k} = {json.dumps(v)}" for k, v in tree.items() if v is not None and not isinstance(v, dict))
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                table(f"{prefix}.{key}", value)
-
-    for section, tree in config.to_tree(settings).items():
-        table(section, tree)
-    path.write_text("\n".join(lines))
 
 
 def spt(*words: object) -> subprocess.CompletedProcess:
@@ -40,11 +23,10 @@ def terms(run: Path) -> list:
 
 
 @pytest.mark.slow
-def test_two_workers_resume_bit_equal(tiny_config, tmp_path):
-    write_toml(tiny_config, tmp_path / "tiny.toml")
+def test_two_workers_resume_bit_equal(tiny_toml, tmp_path):
     keep_all = ("--set", "train.workers=2", "--set", "train.checkpoint_every=4", "--set", "train.keep_checkpoints=99")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = spt("train", tmp_path / "tiny.toml", "-o", whole, *keep_all)
+    done = spt("train", tiny_toml, "-o", whole, *keep_all)
     assert done.returncode == 0, done.stderr[-3000:]
     modules, card = load_weights(whole / "weights")
     assert sorted(modules) == ["appearance", "semantic"]
@@ -54,7 +36,7 @@ def test_two_workers_resume_bit_equal(tiny_config, tmp_path):
     for path in (broken / "checkpoints").iterdir():
         if int(path.name) > 20:  # in the middle of the third stage
             shutil.rmtree(path)
-    done = spt("train", tmp_path / "tiny.toml", "-o", broken, "--resume", *keep_all)
+    done = spt("train", tiny_toml, "-o", broken, "--resume", *keep_all)
     assert done.returncode == 0, done.stderr[-3000:]
     assert terms(broken) == terms(whole)
     assert len(terms(whole)) == 8
@@ -62,7 +44,7 @@ def test_two_workers_resume_bit_equal(tiny_config, tmp_path):
         file = f"weights/{name}.safetensors"
         assert (broken / file).read_bytes() == (whole / file).read_bytes(), name
 
-    refused = spt("train", tmp_path / "tiny.toml", "-o", whole)
+    refused = spt("train", tiny_toml, "-o", whole)
     assert refused.returncode == 2
     assert "add --resume" in refused.stderr
     assert "Traceback" not in refused.stderr
