@@ -54,7 +54,7 @@ def run_demo(data: Path | None, out: Path, config_file: Path, overrides: list[st
         ("weights", "the trained generators, safetensors and card"),
         ("tensorboard", "curves and pictures: tensorboard --logdir"),
     ):
-        console.print(f"  {out / name}  [dim]{what}[/]")
+        console.print(f"  {out / name}  [dim]{what}[/]", soft_wrap=True)
     console.print(f"next: make serve RUN={out}")
 
 

@@ -68,11 +68,13 @@ def evaluate(
     """Score `run/weights` on the test split and write `run/evaluation/{metrics.json, grid.png, report.html}`.
 
     Raises:
-        ValueError: the run has no weights, or its shards are gone.
+        ValueError: the run has no weights, its shards are gone, or their test split holds fewer than two pictures.
     """
     predictor = Predictor.load(run / "weights")
     predictor.how = "whole"  # shards are framed already
     pairs = list(islice(make_pairs(list(read_split(settings.data.shards, SPLIT))), settings.evaluation.pairs))
+    if not pairs:
+        raise ValueError(f"the {SPLIT} split of `{settings.data.shards}` holds fewer than two pictures; pack more")
     paired = [pair for pair in pairs if pair.true]
     against = TRUE_TARGET if paired else OWN_POSE
     scored = paired or [Pair(pair.source, pair.source, True) for pair in pairs]
@@ -118,14 +120,17 @@ def draw(predictor: Predictor, pairs: list[Pair]) -> Drawn:
 
 def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tuple[list[Row], list[str]]:
     """Every variant by every metric, and a line for each metric that could not be computed."""
-    images = {name: torch.cat([batch.variants[name] for batch in drawn]) for name in drawn[0].variants}
+    generated = torch.cat([batch.variants[GENERATED] for batch in drawn])
     truth = torch.cat([batch.target.images for batch in drawn])
     true_labels = torch.cat([batch.target.labels for batch in drawn])
-    joints = torch.cat([batch.target.joints for batch in drawn])
     rows = []
     for metric in metrics.PAIRED:
-        for variant, pictured in images.items():
-            value = metric.score(pictured, truth, true_labels, joints).mean().item()
+        for variant in drawn[0].variants:
+            scores = [
+                metric.score(batch.variants[variant], batch.target.images, batch.target.labels, batch.target.joints)
+                for batch in drawn
+            ]
+            value = torch.cat(scores).mean().item()
             rows.append(Row(variant, against, metric.name, metric.definition, metric.better, value, len(truth)))
     predicted, source_labels = (
         torch.cat(parts) for parts in zip(*((b.labels, b.source.labels) for b in drawn), strict=True)
@@ -136,7 +141,7 @@ def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tupl
     remarks = []
     for compute in (_fid, _inception_score, _lpips):
         try:
-            rows += compute(images[GENERATED], truth, against, networks)
+            rows += compute(generated, truth, against, networks)
         except metrics.MissingNetworkError as error:
             remarks.append(str(error))
     return rows, remarks
@@ -178,8 +183,9 @@ def draw_grid(drawn: Drawn) -> Any:
     size = (drawn.labels.shape[1], drawn.labels.shape[2])
     height = pictures.cell_height(size)
     true = all(pair.true for pair in drawn.pairs)
-    rows = []
+    rows, turns = [], []
     for slot, pair in enumerate(drawn.pairs[:GRID_ROWS]):
+        turns.append(f"{pictures.view_label(pair.source.joints)}\nto {pictures.view_label(pair.target.joints)}")
         cells = [
             pair.source.image,
             pictures.skeleton_picture(pair.target.joints, size, height=height),
@@ -187,7 +193,8 @@ def draw_grid(drawn: Drawn) -> Any:
             drawn.variants[GENERATED][slot].numpy(),
         ]
         rows.append(cells + [pair.target.image] * true)
-    return pictures.grid(rows, ["source", "target pose", "predicted parsing", "generated"] + ["true target"] * true)
+    headings = ["source", "target pose", "predicted parsing", "generated"] + ["true target"] * true
+    return pictures.grid(rows, headings, turns)
 
 
 def table(rows: list[Row]) -> None:

@@ -100,11 +100,19 @@ class Predictor:
     ) -> list[Generated]:
         """`generate` for several people in one pass of the networks."""
         sizes = target_sizes or [None] * len(images)
+        lengths = [len(column) for column in (images, labels, source_joints, target_joints, sizes)]
+        if len(set(lengths)) > 1:
+            names = "`images`, `labels`, `source_joints`, `target_joints` and `target_sizes`"
+            raise ValueError(f"{names} hold {lengths} items; give as many of each, one per person")
+        if not images:
+            return []
         framed, wanted = [], []
         for image, parsing, source, target, size in zip(
             images, labels, source_joints, target_joints, sizes, strict=True
         ):
             check(image, parsing, source, target)
+            if size is not None and not (len(size) == 2 and min(size) > 0):
+                raise ValueError(f"`target_size` is {size}; give (height, width) in px, both positive")
             framed.append(frame(image, parsing, np.asarray(source, np.float32), self.size, self.how))
             picture = size or (image.shape[0], image.shape[1])
             wanted.append(frame_joints(np.asarray(target, np.float32), picture, self.size, self.how))
@@ -132,6 +140,8 @@ def check(image: Any, labels: Any, source_joints: Any, target_joints: Any) -> No
     """Refuse what cannot be drawn from; `ValueError` names the argument, its value and what to give."""
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
         raise ValueError(f"`image` is {_describe(image)}; give uint8 RGB [h, w, 3]")
+    if image.size == 0:
+        raise ValueError(f"`image` is {_describe(image)} and holds no pixel; give uint8 RGB [h, w, 3]")
     if not (isinstance(labels, np.ndarray) and labels.dtype == np.uint8 and labels.shape == image.shape[:2]):
         raise ValueError(f"`labels` is {_describe(labels)}; give uint8 {list(image.shape[:2])}, the image's size")
     if (highest := int(labels.max())) >= len(Label):

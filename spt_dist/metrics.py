@@ -23,6 +23,7 @@ from spt_dist.types import ImageBytes, Joints, LabelBytes
 
 Scores = Float[Tensor, "b"]
 SIGMA, WINDOW_PX, RANGE = 1.5, 11, 255.0
+BATCH = 16  # pictures that go through a scripted network at once
 
 
 class MissingNetworkError(ValueError):
@@ -107,19 +108,25 @@ PAIRED = (
 
 def frechet_distance(generated: ImageBytes, real: ImageBytes, inception: str) -> float:
     """FID between two sets of pictures in the features of a TorchScript file; `MissingNetworkError` without one."""
-    metric = FrechetInceptionDistance(feature=_Features(_script(inception, "evaluation.inception", "FID")))
-    metric.update(_channels_first(real).to(torch.uint8), real=True)
-    metric.update(_channels_first(generated).to(torch.uint8), real=False)
+    network = _Inception(_script(inception, "evaluation.inception", "FID"), _Inception.FEATURES)
+    metric = FrechetInceptionDistance(feature=network)
+    for pictured, are_real in ((real, True), (generated, False)):
+        for batch in pictured.permute(0, 3, 1, 2).split(BATCH):
+            metric.update(batch, real=are_real)
     return metric.compute().item()
 
 
 def inception_score(images: ImageBytes, inception: str) -> float:
-    """IS of one set of pictures, logits from a TorchScript file; `MissingNetworkError` without one."""
-    network = _Features(_script(inception, "evaluation.inception", "IS"))
+    """IS of one set of pictures, logits from a TorchScript file; `MissingNetworkError` without one that gives them."""
+    network = _Inception(_script(inception, "evaluation.inception", "IS"), _Inception.LOGITS)
+    if not network.gives_logits:
+        key = "evaluation.inception"
+        raise MissingNetworkError(f"IS is not computed: `{inception}` gives no logits; set {key} to {_HOW[key]}")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Metric `InceptionScore` will save all extracted features")
         metric = InceptionScore(feature=network, splits=1)
-    metric.update(_channels_first(images).to(torch.uint8))
+    for batch in images.permute(0, 3, 1, 2).split(BATCH):
+        metric.update(batch)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="std\\(\\): degrees of freedom")  # of one split: we take the mean
         return metric.compute()[0].item()
@@ -128,28 +135,35 @@ def inception_score(images: ImageBytes, inception: str) -> float:
 def lpips(images: ImageBytes, references: ImageBytes, network: str) -> Scores:
     """Perceptual distance per picture by a TorchScript file; `MissingNetworkError` without one."""
     module = _script(network, "evaluation.lpips", "LPIPS")
+    batches = zip(images.split(BATCH), references.split(BATCH), strict=True)
     with torch.no_grad():
-        distance = module(_channels_first(images) / 127.5 - 1, _channels_first(references) / 127.5 - 1)
-    return distance.reshape(-1)
+        scores = [module(*(_channels_first(batch) / 127.5 - 1 for batch in pair)).reshape(-1) for pair in batches]
+    return torch.cat(scores)
 
 
-class _Features(nn.Module):
-    """A scripted network as torchmetrics calls it."""
+class _Inception(nn.Module):
+    """One output of a scripted network, as torchmetrics asks for it. FID wants the features, IS the logits."""
 
-    def __init__(self, module: nn.Module):
+    FEATURES, LOGITS = 0, 1
+
+    def __init__(self, module: nn.Module, output: int):
         super().__init__()
-        self.module = module
+        self.module, self.output = module, output
         with torch.no_grad():
-            self.num_features = module(torch.zeros(1, 3, 299, 299, dtype=torch.uint8)).shape[1]
+            probe = module(torch.zeros(1, 3, 299, 299, dtype=torch.uint8))
+        self.gives_logits = isinstance(probe, tuple)
+        self.num_features = (probe[self.FEATURES] if self.gives_logits else probe).shape[1]
 
     def forward(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.module(images)
+            outputs = self.module(images)
+        return outputs[self.output] if self.gives_logits else outputs
 
 
 _HOW = {
-    "evaluation.inception": "a TorchScript file of Inception-v3 that maps uint8 [b, 3, h, w] to features [b, n] "
-    "(export one with torch.jit.script from weights that you have)",
+    "evaluation.inception": "a TorchScript file of Inception-v3 that maps uint8 [b, 3, h, w] of any size "
+    "to (features [b, n], logits [b, k]); FID makes do with the features alone (export one with torch.jit.script from "
+    "weights that you have)",
     "evaluation.lpips": "a TorchScript file that maps two float batches [b, 3, h, w] in [-1, 1] to distances [b]",
 }
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from spt_dist.body import LABEL_COLOURS, Joint
+from spt_dist.body import HEAD_JOINTS, LABEL_COLOURS, Joint
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 
@@ -46,6 +46,7 @@ BONES = (
     (Joint.L_EYE, Joint.L_EAR, LEFT_ARM),
 )
 SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 px
+OVERSAMPLING = 2  # skeletons are drawn this much larger, then averaged: round dots, even edges
 
 
 def skeleton_picture(
@@ -59,9 +60,9 @@ def skeleton_picture(
 
     `joints` are (x_px, y_px, visible) in a picture of `size`; the drawing has `height` px and the same aspect.
     """
-    width = size[1]
-    scale = (height or size[0]) / size[0]
-    canvas = np.full((round(size[0] * scale), round(width * scale), 3), BACKDROPS[backdrop], np.uint8)
+    shown = height or size[0]
+    scale = OVERSAMPLING * shown / size[0]
+    canvas = np.full((OVERSAMPLING * shown, round(size[1] * scale), 3), BACKDROPS[backdrop], np.uint8)
     thickness = max(1, round(0.016 * canvas.shape[0]))
     points = np.round(((joints[:, :2] + 0.5) * scale - 0.5) * 2**SUBPIXEL_BITS).astype(int)
     visible = joints[:, 2] > 0
@@ -69,12 +70,13 @@ def skeleton_picture(
         if visible[upper] and visible[lower]:
             a, b = points[upper].tolist(), points[lower].tolist()
             cv2.line(canvas, a, b, colour, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-    radius = round(0.55 * thickness * 2**SUBPIXEL_BITS)
     rim = BACKDROPS["light"] if backdrop == "dark" else INK
     for joint in Joint:
         if visible[joint]:
+            radius = round((0.45 if joint in HEAD_JOINTS else 0.7) * thickness * 2**SUBPIXEL_BITS)
             cv2.circle(canvas, points[joint].tolist(), radius, rim, -1, cv2.LINE_AA, SUBPIXEL_BITS)
-    return canvas
+    drawn = cv2.resize(canvas, (round(size[1] * shown / size[0]), shown), interpolation=cv2.INTER_AREA)
+    return np.asarray(drawn, np.uint8)
 
 
 def parsing_picture(labels: UInt8[np.ndarray, "h w"], *, height: int | None = None) -> Picture:
@@ -107,13 +109,15 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
     """Pictures in rows under column headings, with white gutters; small ones are enlarged to one common height.
 
     Raises:
-        ValueError: no rows, or a row has another number of pictures than there are headings.
+        ValueError: no rows, or the headings are not as many as the columns and rows.
     """
     if not rows:
         raise ValueError("`rows` is empty; a grid needs at least one row of pictures")
     for index, row in enumerate(rows):
         if len(row) != len(headings):
             raise ValueError(f"row {index} has {len(row)} pictures but `headings` has {len(headings)}")
+    if row_headings and len(row_headings) != len(rows):
+        raise ValueError(f"`row_headings` has {len(row_headings)} texts but `rows` has {len(rows)}")
     height = max(cell_height(picture.shape[:2]) for row in rows for picture in row)
     cells = [[_enlarge(picture, height, cv2.INTER_CUBIC) for picture in row] for row in rows]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(headings))]
@@ -130,7 +134,7 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
     texts = [(x + w / 2, top - 0.9 * font_px, h, INK) for x, w, h in zip(lefts, widths, headings, strict=True)]
     texts += [
         (left / 2, y + height / 2, text, PALE_INK)
-        for y, text in zip(tops[: len(row_headings)], row_headings, strict=True)
+        for y, text in zip(tops if row_headings else [], row_headings, strict=True)
     ]
     return _write(canvas, texts, font_px)
 

@@ -60,6 +60,7 @@ def test_a_pose_from_a_larger_picture_is_the_same_pose(predictor):
     [
         (0, np.zeros((90, 70), np.uint8), r"`image` is uint8 \[90, 70\]; give uint8 RGB"),
         (0, "photo.jpg", "`image` is a str"),
+        (0, np.zeros((0, 70, 3), np.uint8), r"`image` is uint8 \[0, 70, 3\] and holds no pixel"),
         (1, np.zeros((9, 7), np.uint8), r"`labels` is uint8 \[9, 7\].*\[90, 70\]"),
         (1, np.full((90, 70), 12, np.uint8), "`labels` holds 12; labels are 0 to 9"),
         (2, np.zeros((17, 3), np.float32), r"`source_joints` is float32 \[17, 3\]; give \[18, 3\]"),
@@ -77,6 +78,15 @@ def test_what_cannot_be_drawn_is_named(argument, value, said):
 def test_the_predictor_checks_before_it_draws(predictor):
     with pytest.raises(ValueError, match="`labels` holds 12"):
         predictor.generate(person(0)[0], np.full((90, 70), 12, np.uint8), person(0)[2], person(1)[2])
+
+
+def test_lists_and_sizes_that_cannot_be_used_are_named(predictor):
+    image, labels, joints = person(0)
+    with pytest.raises(ValueError, match=r"`target_joints` and `target_sizes` hold \[1, 1, 1, 2, 1\] items"):
+        predictor.generate_batch([image], [labels], [joints], [joints, joints])
+    with pytest.raises(ValueError, match=r"`target_size` is \(0, 70\)"):
+        predictor.generate(image, labels, joints, joints, (0, 70))
+    assert predictor.generate_batch([], [], [], []) == []
 
 
 def test_keypoint_files(tmp_path):

@@ -83,8 +83,14 @@ def test_mean_iou():
 
 
 class Channels(torch.nn.Module):
-    """A stand-in for Inception: features that a test can compute by hand."""
+    """A stand-in for Inception: features and logits that a test can compute by hand."""
 
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        means = x.float().flatten(2).mean(2)
+        return means, means / 8
+
+
+class FeaturesOnly(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.float().flatten(2).mean(2)
 
@@ -100,7 +106,9 @@ def script(module: torch.nn.Module, path) -> str:
     return str(path)
 
 
-def test_fid_is_and_lpips_with_scripted_networks(pictures, tmp_path):
+@pytest.mark.parametrize("batch", [2, 16])  # three pictures: a ragged last batch, and all at once
+def test_fid_is_and_lpips_with_scripted_networks(pictures, tmp_path, monkeypatch, batch):
+    monkeypatch.setattr(metrics, "BATCH", batch)
     images, truth = pictures
     inception, distance = script(Channels(), tmp_path / "i.pt"), script(Distance(), tmp_path / "d.pt")
     a, b = (x.numpy().astype(float).mean((1, 2)) for x in pictures)
@@ -108,12 +116,19 @@ def test_fid_is_and_lpips_with_scripted_networks(pictures, tmp_path):
     roots = np.sqrt(np.maximum(np.linalg.eigvals(ca @ cb).real, 0)).sum()
     fid = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca) + np.trace(cb) - 2 * roots
     assert metrics.frechet_distance(images, truth, inception) == pytest.approx(fid, rel=1e-3, abs=1e-3)
-    p = np.exp(a - a.max(1, keepdims=True))
+    p = np.exp((a - a.max(1, keepdims=True)) / 8)
     p /= p.sum(1, keepdims=True)
     score = np.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean())
     assert metrics.inception_score(images, inception) == pytest.approx(score, rel=1e-4)
     lpips = np.abs(images.numpy() / 127.5 - truth.numpy() / 127.5).mean((1, 2, 3))
     np.testing.assert_allclose(metrics.lpips(images, truth, distance), lpips, rtol=1e-4)
+
+
+def test_features_alone_do_for_fid_but_not_for_is(pictures, tmp_path):
+    both, alone = script(Channels(), tmp_path / "both.pt"), script(FeaturesOnly(), tmp_path / "alone.pt")
+    assert metrics.frechet_distance(*pictures, alone) == metrics.frechet_distance(*pictures, both)
+    with pytest.raises(metrics.MissingNetworkError, match=r"IS is not computed: .*alone\.pt` gives no logits"):
+        metrics.inception_score(pictures[0], alone)
 
 
 def test_a_missing_network_says_how_to_get_it(pictures, tmp_path):

@@ -6,24 +6,20 @@ The two are apart so that a full queue and a loading network leave the page and 
 reach the networks, and `Front` can answer 503 when the `Painter`s' queue is full.
 
 Three relations decide whether anything batches or scales at all, and Serve checks none of them; `check` does.
-This is the only module of the package that imports `ray` for serving.
+This is the only module of the package that imports `ray` for serving. One port per replica is open on every interface,
+since Serve does not ask: a firewall belongs in front of a shared machine.
 """
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import threading
 from pathlib import Path
 
-# Ray reads these when it is imported: no reports to anyone, no notice about accelerators that it does not find, and a
-# Ray of our own stays on loopback, for whoever reaches its ports may run code (the name says Windows; it works here).
-# One port per replica remains, which Serve opens on every interface: a firewall belongs in front of a shared machine.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-if "RAY_ADDRESS" not in os.environ:
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+from spt_dist import local_ray
+
+RAY_ADDRESS = local_ray.prepare()
 
 import ray
 from fastapi import FastAPI
@@ -196,10 +192,9 @@ def _start_ray(limits: config.Serve) -> None:
     global _is_own
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS", "local")
-        _is_own = address == "local"
+        _is_own = RAY_ADDRESS == "local"
         dashboard = False if _is_own else None
-        ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(RAY_ADDRESS, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
     needed, there = limits.cpus_per_replica * max(1, limits.min_replicas), ray.cluster_resources().get("CPU", 0)
     if needed > there:
         keys = "`serve.cpus_per_replica` x `serve.min_replicas`"

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from spt_dist import config
+from spt_dist import config, local_ray
 from spt_dist.train.engine import DeepSpeedEngine, PlainEngine, init_deepspeed
 from spt_dist.train.loop import Trainer, micro_batch, prepare_run
 from spt_dist.train.progress import show_progress
@@ -47,12 +47,13 @@ def train_locally(settings: config.Config, run: Path) -> None:
 
 
 def _train_on_ray(settings: config.Config, run: Path) -> None:
+    address = local_ray.prepare()
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
     ray.init(
-        address=os.environ.get("RAY_ADDRESS", "local"),
+        address=address,
         runtime_env={"env_vars": _worker_environment(settings)},
         log_to_driver=bool(os.environ.get("SPT_WORKER_LOGS")),
         logging_level=logging.ERROR,
