@@ -33,7 +33,7 @@ class Data:
     reader: Literal["auto", "dali", "webdataset"] = "auto"
     batch: Count = 4  # over all workers and accumulation steps together
     flip: bool = True
-    heatmap_sigma: float = 6.0  # px
+    heatmap_sigma_px: Annotated[float, Field(gt=0)] = 6.0
     shuffle_buffer: Count = 1024  # samples
 
 
@@ -55,7 +55,7 @@ class Appearance:
     dropout: Fraction = 0.5
     warped_levels: Count = 4
     flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
-    max_stretch: float | None = None  # our own: bound on a part transform's scale; none in the paper
+    max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale; none in the paper
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -139,11 +139,11 @@ class Train:
     accumulate: Count = 1  # micro-batches per step
     clip: Weight = 0.0  # gradient norm; 0 does not clip
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
-    ema_half_life: Weight = 10_000.0  # images
+    ema_half_life_imgs: Weight = 10_000.0
     seed: int = 0
-    report_every: Count = 1_000  # images
-    picture_every: Count = 10_000  # images
-    checkpoint_every: Count = 50_000  # images
+    report_every_imgs: Count = 1_000
+    picture_every_imgs: Count = 10_000
+    checkpoint_every_imgs: Count = 50_000
     keep_checkpoints: Count = 2
     max_failures: Annotated[int, Field(ge=0)] = 3  # restarts of a failed worker group, each from the last checkpoint
 

@@ -127,7 +127,7 @@ class Predictor:
         self, images: ImageBytes, labels: LabelBytes, source_joints: Joints, target_joints: Joints
     ) -> tuple[torch.Tensor, Parsing]:
         """Framed batches on the device -> images [b 3 h w] in [-1, 1], and H_S's soft parsing [b 10 h w]."""
-        sigma_px, networks = self.settings.data.heatmap_sigma, self.settings.networks
+        sigma_px, networks = self.settings.data.heatmap_sigma_px, self.settings.networks
         source = view(images, labels, source_joints, sigma_px)
         target = view(images, labels, target_joints, sigma_px)
         warps = part_warps(target_joints, source_joints, self.size, networks.appearance.max_stretch)

@@ -19,7 +19,8 @@ def write_report(run: Path, rows: list[dict[str, Any]], remarks: list[str]) -> P
     metrics = list(dict.fromkeys((row["metric"], row["definition"], row["better"]) for row in rows))
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     values = {(row["variant"], row["metric"]): row["value"] for row in rows}
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    text = (run / "log.jsonl").read_text()
+    log = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
     page = (
         Environment(autoescape=True)
         .from_string(files("spt_dist").joinpath(TEMPLATE).read_text())

@@ -68,7 +68,7 @@ def make_tiny_config(shards: Path):
 
     stage = config.Stage(images=8, learning_rate=1e-3, discriminator_learning_rate=1e-3, warm_up=0.5)
     return config.Config(
-        data=config.Data(shards=str(shards), image_size=(32, 16), heatmap_sigma=2.0, batch=4, shuffle_buffer=16),
+        data=config.Data(shards=str(shards), image_size=(32, 16), heatmap_sigma_px=2.0, batch=4, shuffle_buffer=16),
         networks=config.Networks(
             semantic=config.Semantic(widths=(4, 6, 8), warped_input=True),
             appearance=config.Appearance(widths=(4, 6, 8), warped_levels=2, flat_colour_input=True, max_stretch=2.0),
@@ -78,7 +78,7 @@ def make_tiny_config(shards: Path):
         ),
         losses=config.LossWeights(pose=100, content=10, style=10, region_colour=20, reconstruction=10),
         stages=config.Stages(pose=stage, semantic=stage, appearance=stage, end_to_end=stage),
-        train=config.Train(report_every=4, picture_every=16, checkpoint_every=8, ema_half_life=20),
+        train=config.Train(report_every_imgs=4, picture_every_imgs=16, checkpoint_every_imgs=8, ema_half_life_imgs=20),
     )
 
 

@@ -2,15 +2,15 @@
 
 Every rank writes its part into a hidden folder beside the others; the leader flushes it to the disk and renames it.
 A folder under its final name is therefore complete. It holds the engines (parameters and optimizer, partitioned as the
-engine does), the averages, and per rank the random states and the reader's position; `meta.json` names the resolved
-configuration, the versions and the data's hash, which a resuming run must share.
+engine does), the averages, and per rank the random states and the reader's position. `meta.json` names its origin,
+which a resuming run must share, and the versions that made it.
 """
 
 import json
 import os
 import platform
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,35 @@ from safetensors.torch import load_file, save_file
 
 import spt_dist
 from spt_dist import config
+from spt_dist.models.weights import save_weights
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position, State
 
 VERSIONED = ("torch", "deepspeed", "ray", "webdataset", "numpy")
 HIDDEN = ".writing-"
+# What may change between a run and its continuation: how often it tells, not what it learns.
+FREE = ("serve.", "evaluation.", "data.shards", "train.report_every_imgs", "train.picture_every_imgs")
+FREE += ("train.checkpoint_every_imgs", "train.keep_checkpoints", "train.max_failures")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What decides a run's numbers, as far as it must not change: settings by dotted key, data, division, engine."""
+
+    settings: dict[str, Any]
+    data_hash: str
+    ranks: int
+    engine: str
+
+    @classmethod
+    def of(cls, settings: config.Config, data_hash: str, ranks: int, engine: str) -> "Origin":
+        """The origin of a run; `engine` is the engine class's name."""
+        flat = _flat(json.loads(json.dumps(config.to_tree(settings))))
+        return cls({key: value for key, value in flat.items() if not key.startswith(FREE)}, data_hash, ranks, engine)
 
 
 def versions() -> dict[str, str]:
-    """What the numbers of a run depend on."""
+    """What else the numbers of a run depend on."""
     return {"spt-dist": spt_dist.__version__, "python": platform.python_version()} | {n: version(n) for n in VERSIONED}
 
 
@@ -38,57 +58,46 @@ def latest(run: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
-def save(run: Path, settings: config.Config, state: State, reader: Any, data_hash: str, ranks: Ranks) -> Path:
+def save(run: Path, settings: config.Config, state: State, reader: Any, origin: Origin, ranks: Ranks) -> Path:
     """Write a checkpoint and forget the oldest beyond `train.keep_checkpoints`; all ranks call it together."""
     final = run / "checkpoints" / f"{state.position.images:012d}"
+    if final.exists():
+        return final
     writing = final.with_name(HIDDEN + final.name)
+    ranks.barrier()  # nobody writes before all have looked
     if ranks.leads:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir(parents=True)
     ranks.barrier()
     for name, engine in state.engines.items():
         engine.save(writing / name)
-    torch.save({"reader": reader.state_dict(), "random": torch.get_rng_state()}, writing / f"rank-{ranks.rank}.pt")
+    own = {"reader": reader.state_dict(), "random": _random_states(ranks.device)}
+    torch.save(own, writing / f"rank-{ranks.rank}.pt")
     if ranks.leads:
-        for name, average in state.averages.items():
-            save_file(average.module.state_dict(), writing / f"{name}-average.safetensors")
-        meta = {
-            "config": config.to_tree(settings),
-            "versions": versions(),
-            "data_hash": data_hash,
-            "ranks": ranks.size,
-            "position": asdict(state.position),
-            "averaged_images": {name: average.seen_imgs for name, average in state.averages.items()},
-        }
-        (writing / "meta.json").write_text(json.dumps(meta, indent=1))
+        _write_shared(writing, settings, state, origin)
     ranks.barrier()
     if ranks.leads:
         _publish(writing, final)
-        for old in sorted((run / "checkpoints").glob("[0-9]*"))[: -settings.train.keep_checkpoints]:
+        for old in sorted(final.parent.glob("[0-9]*"))[: -settings.train.keep_checkpoints]:
             shutil.rmtree(old)
     ranks.barrier()
     return final
 
 
-def load(path: Path, settings: config.Config, state: State, reader: Any, data_hash: str, ranks: Ranks) -> None:
-    """Put `state`, `reader` and the random generators back to where `save` found them.
+def require_same(path: Path, origin: Origin) -> None:
+    """Refuse a checkpoint of another origin; the `ValueError` says what differs."""
+    stored, wanted = json.loads((path / "meta.json").read_text())["origin"], asdict(origin)
+    old, new = (tree.pop("settings") | tree for tree in (stored, wanted))
+    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    if differing:
+        listed = "; ".join(f"`{key}` was {old.get(key)!r} and is {new.get(key)!r}" for key in differing)
+        raise ValueError(f"`{path}` is of another run: {listed}; resume with the same, or start a new run folder")
 
-    Raises:
-        ValueError: the checkpoint is of another configuration, other data, or another number of ranks.
-    """
+
+def load(path: Path, state: State, reader: Any, origin: Origin, ranks: Ranks) -> None:
+    """Put `state`, `reader` and the random generators back to where `save` found them; see `require_same`."""
+    require_same(path, origin)
     meta = json.loads((path / "meta.json").read_text())
-    same = {"config": config.to_tree(settings), "data_hash": data_hash, "ranks": ranks.size}
-    for key, value in same.items():
-        stored = meta[key]
-        if key == "config":
-            stored, value = _flat(stored), _flat(json.loads(json.dumps(value)))
-            differing = sorted(name for name in stored.keys() | value.keys() if stored.get(name) != value.get(name))
-            stored, value = ({name: tree.get(name) for name in differing} for tree in (stored, value))
-        if stored != value:
-            raise ValueError(
-                f"`{path}` was written with {key} {stored}, this run has {value}; "
-                "resume with the same, or start a new run folder"
-            )
     for name, engine in state.engines.items():
         engine.load(path / name)
     for name, average in state.averages.items():
@@ -97,15 +106,48 @@ def load(path: Path, settings: config.Config, state: State, reader: Any, data_ha
     state.position = Position(**meta["position"])
     own = torch.load(path / f"rank-{ranks.rank}.pt", weights_only=True)
     reader.load_state_dict(own["reader"])
-    torch.set_rng_state(own["random"])
+    torch.set_rng_state(own["random"]["cpu"])
+    if ranks.device.type == "cuda":
+        torch.cuda.set_rng_state(own["random"]["cuda"], ranks.device)
+
+
+def export(run: Path, settings: config.Config, state: State, origin: Origin, frame: str, ranks: Ranks) -> None:
+    """Write the averaged generators with their card, for inference; the leader does, all wait."""
+    if ranks.leads:
+        card = {
+            "config": config.to_tree(settings),
+            "versions": versions(),
+            "data_hash": origin.data_hash,
+            "frame": frame,
+            "images": state.position.images,
+        }
+        save_weights(run / "weights", {name: average.module for name, average in state.averages.items()}, card)
+    ranks.barrier()
+
+
+def _write_shared(writing: Path, settings: config.Config, state: State, origin: Origin) -> None:
+    """What is the same on every rank: averages and `meta.json`."""
+    for name, average in state.averages.items():
+        save_file(average.module.state_dict(), writing / f"{name}-average.safetensors")
+    meta = {
+        "origin": asdict(origin),
+        "config": config.to_tree(settings),
+        "versions": versions(),
+        "position": asdict(state.position),
+        "averaged_images": {name: average.seen_imgs for name, average in state.averages.items()},
+    }
+    (writing / "meta.json").write_text(json.dumps(meta, indent=1))
+
+
+def _random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def _publish(writing: Path, final: Path) -> None:
     """Flush every file and folder of `writing`, then give it its final name."""
     for path in [*writing.rglob("*"), writing]:
         _flush(path)
-    if final.exists():
-        shutil.rmtree(final)
     writing.rename(final)
     _flush(final.parent)
 

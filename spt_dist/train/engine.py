@@ -132,11 +132,11 @@ class DeepSpeedEngine:
             raise ValueError(f"`{folder}` holds no DeepSpeed checkpoint for this number of ranks")
 
 
-def init_deepspeed() -> None:
-    """Let DeepSpeed join the process group that the launcher made."""
+def init_deepspeed(device: torch.device) -> None:
+    """Let DeepSpeed join the process group that the launcher made for `device`."""
     import deepspeed
 
-    deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo")
+    deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
 
 
 def _set_learning_rate(optimizer: Any, learning_rate: float) -> None:

@@ -7,6 +7,8 @@ from the newest checkpoint in the run's folder. That folder must be visible to e
 import logging
 import os
 import sys
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import torch
 
 from spt_dist import config, local_ray
 from spt_dist.train.engine import DeepSpeedEngine, PlainEngine, init_deepspeed
-from spt_dist.train.loop import Trainer, micro_batch, prepare_run
+from spt_dist.train.loop import Trainer
+from spt_dist.train.prepare import STOPPED, micro_batch, prepare_run
 from spt_dist.train.progress import show_progress
 from spt_dist.train.ranks import Ranks
 
-AFTER_A_FAILURE = (
+HELP = (
     "what was saved is whole: add --resume to go on; "
     "SPT_TRACEBACK=1 shows where it stopped, SPT_WORKER_LOGS=1 what the workers print"
 )
@@ -29,10 +32,17 @@ def train(settings: config.Config, run: Path, *, launcher: str = "ray", resume: 
 
     Raises:
         ConfigError: the run folder is taken, or the configuration cannot run here.
+        RuntimeError: training stopped; the message says why, and how to go on.
     """
-    prepare_run(settings, run, resume, workers=settings.train.workers if launcher == "ray" else 1)
+    on_ray = launcher == "ray"
+    if not on_ray and (settings.train.workers > 1 or settings.train.zero_stage):
+        warnings.warn(
+            "--launcher local is one process of plain torch: train.workers and zero_stage are ignored", stacklevel=2
+        )
+    ranks, engine = (settings.train.workers, DeepSpeedEngine) if on_ray else (1, PlainEngine)
+    prepare_run(settings, run, resume=resume, ranks=ranks, engine=engine.__name__)
     with show_progress(run, settings.stages):
-        if launcher == "ray":
+        if on_ray:
             _train_on_ray(settings, run.resolve())
         else:
             train_locally(settings, run)
@@ -40,6 +50,8 @@ def train(settings: config.Config, run: Path, *, launcher: str = "ray", resume: 
 
 def train_locally(settings: config.Config, run: Path) -> None:
     """The same loop in this process, plain torch: for debugging."""
+    if settings.train.use_gpu and not torch.cuda.is_available():
+        raise config.ConfigError("`train.use_gpu` is true but torch sees no GPU here: --set train.use_gpu=false")
     device = torch.device("cuda" if settings.train.use_gpu else "cpu")
     trainer = Trainer(settings, run, lambda network: PlainEngine(network, settings.train), Ranks(0, 1, device))
     trainer.resume()
@@ -60,6 +72,8 @@ def _train_on_ray(settings: config.Config, run: Path) -> None:
         ignore_reinit_error=True,
     )
     try:
+        if address == "local":
+            _require_resources(settings.train, ray.cluster_resources())
         resources = {"CPU": 1, "GPU": 1} if settings.train.use_gpu else {"CPU": 1}
         TorchTrainer(
             _ray_worker,
@@ -76,31 +90,49 @@ def _train_on_ray(settings: config.Config, run: Path) -> None:
     except TrainingFailedError as error:
         if os.environ.get("SPT_TRACEBACK"):
             raise
-        reason = str(error).strip().splitlines()[-1]
-        hint = "SPT_TRACEBACK=1 shows where, SPT_WORKER_LOGS=1 what the workers print"
-        raise RuntimeError(
-            f"training stopped: {reason}\nwhat was saved is whole: add --resume to go on; {hint}"
-        ) from None
+        raise RuntimeError(f"training stopped: {str(error).strip().splitlines()[-1]}\n{HELP}") from None
     finally:
         ray.shutdown()
+    if (run / STOPPED).exists():
+        raise RuntimeError(f"training stopped: {(run / STOPPED).read_text()}\n{HELP}")
+
+
+def _require_resources(train: config.Train, found: Mapping[str, float]) -> None:
+    """Refuse what this machine's Ray could only wait for."""
+    for resource, wanted in (("CPU", train.workers), ("GPU", train.workers * train.use_gpu)):
+        if found.get(resource, 0) < wanted:
+            raise config.ConfigError(
+                f"`train.workers` = {train.workers} need {wanted} {resource}s, this machine has "
+                f"{found.get(resource, 0):g}; lower `train.workers`{', set train.use_gpu=false' * train.use_gpu}, "
+                "or name a cluster in $RAY_ADDRESS"
+            )
 
 
 def _ray_worker(plan: dict[str, Any]) -> None:
-    """One rank, inside the process group that Ray Train made, in the folder where the command was given."""
+    """One rank, inside the process group that Ray Train made, in the folder where the command was given.
+
+    Ray starts the group again whatever the reason. Where the reason would come again (bad values, not a lost machine),
+    the worker leaves it in a file, and the next start, finding it, ends.
+    """
     import ray.train
     import ray.train.torch
 
+    run = Path(plan["run"])
+    if (run / STOPPED).exists():
+        return
     context = ray.train.get_context()
     settings = config.from_tree(plan["config"])
     os.chdir(plan["folder"])
-    init_deepspeed()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+    init_deepspeed(ranks.device)
     share = micro_batch(settings, ranks.size)
-    trainer = Trainer(
-        settings, Path(plan["run"]), lambda network: DeepSpeedEngine(network, settings.train, share), ranks
-    )
-    trainer.resume()
-    trainer.train()
+    try:
+        trainer = Trainer(settings, run, lambda network: DeepSpeedEngine(network, settings.train, share), ranks)
+        trainer.resume()
+        trainer.train()
+    except (ValueError, ArithmeticError) as error:
+        (run / STOPPED).write_text(str(error))
+        raise
 
 
 def _worker_environment(settings: config.Config) -> dict[str, str]:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,11 @@ from spt_dist.train.state import Position
 
 class NonFiniteLossError(ArithmeticError):
     """A loss became NaN or infinite; the last checkpoint is good."""
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The reports of a log file; a last line without its end is not one yet."""
+    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 class RunLog:
@@ -37,10 +43,10 @@ class RunLog:
             self.terms.setdefault(name, []).append(term)
 
     def forget_after(self, position: Position) -> None:
-        """Drop the lines that a resumed run is about to write again."""
+        """Drop the lines that a resumed run is about to write again, and one that a killed run left half written."""
         if self.ranks.leads and self.file.exists():
-            lines = self.file.read_text().splitlines(keepends=True)
-            self.file.write_text("".join(line for line in lines if json.loads(line)["all_images"] <= position.images))
+            kept = [line for line in read_log(self.file) if line["all_images"] <= position.images]
+            self.file.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def start(self, position: Position) -> None:
         """Measure the pace from here."""

@@ -4,7 +4,6 @@ For every step of every stage: read a batch, build its scenes, run the phases, a
 save when due. Everything that a step changes is in `State` and the reader, so a checkpoint is those two.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,15 +16,15 @@ from spt_dist.data.manifest import Manifest
 from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.pipeline import open_reader
 from spt_dist.models.features import PerceptualFeatures
-from spt_dist.models.weights import save_weights
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
-from spt_dist.train.log import RunLog
+from spt_dist.train.log import NonFiniteLossError, RunLog
 from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
+from spt_dist.train.prepare import micro_batch
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.scene import build_scene
-from spt_dist.train.state import State, build_state, fade_in, learning_rate
+from spt_dist.train.state import Position, State, build_state, fade_in, learning_rate
 
 
 class Trainer:
@@ -43,11 +42,14 @@ class Trainer:
             seed=settings.train.seed,
             device=str(ranks.device),
         )
-        self.batches = iter(self.reader)
         self.state: State = build_state(settings, make_engine, ranks.device)
         self.features = PerceptualFeatures(settings.networks.features).to(ranks.device)
-        self.pseudo_pairs = PseudoPairs.from_shards(Path(settings.data.shards), "train")
-        self.log = RunLog(run, settings.train.report_every, ranks)
+        self.pseudo_pairs = None
+        if any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
+            self.pseudo_pairs = PseudoPairs.from_shards(settings.data.shards, "train")
+        engine = type(next(iter(self.state.engines.values()))).__name__
+        self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, ranks.size, engine)
+        self.log = RunLog(run, settings.train.report_every_imgs, ranks)
         torch.manual_seed(settings.train.seed + ranks.rank)  # from here on, ranks draw their own dropout
 
     def train(self) -> None:
@@ -58,7 +60,7 @@ class Trainer:
                 self.state.position.stage, self.state.position.stage_images = stage, 0
             self.train_stage(stage)
         self.save()
-        self.export()
+        checkpoint.export(self.run, self.settings, self.state, self.origin, self.manifest.how, self.ranks)
         self.log.close()
 
     def train_stage(self, stage: str) -> None:
@@ -67,11 +69,11 @@ class Trainer:
         self.log.start(self.state.position)
         while self.state.position.stage_images < of_images:
             self.step(stage)
-            if self.due(self.settings.train.report_every) or self.state.position.stage_images >= of_images:
+            if self.due(self.settings.train.report_every_imgs) or self.state.position.stage_images >= of_images:
                 self.log.report(self.state.position, of_images)
-            if self.due(self.settings.train.picture_every):
+            if self.due(self.settings.train.picture_every_imgs):
                 self.log.picture("preview", self.draw_preview, self.state.position)
-            if self.due(self.settings.train.checkpoint_every):
+            if self.due(self.settings.train.checkpoint_every_imgs):
                 self.save()
 
     def step(self, stage: str) -> None:
@@ -81,7 +83,7 @@ class Trainer:
         own_pose, alpha = fraction < plan.warm_up, fade_in(fraction, plan.fade_in)
         turns = []
         for _ in range(self.settings.train.accumulate):
-            scene = build_scene(next(self.batches), self.settings, pseudo_pairs, own_pose)
+            scene = build_scene(next(self.reader), self.settings, pseudo_pairs, own_pose)
             turns.append(Turn(scene, self.settings, self.features, alpha))
         for phase in phases_of(stage, self.settings.losses):
             base = plan.discriminator_learning_rate if phase.discriminates else plan.learning_rate
@@ -102,58 +104,18 @@ class Trainer:
         return self.state.position.images % every_imgs < self.settings.data.batch
 
     def save(self) -> Path:
-        """Write a checkpoint."""
-        return checkpoint.save(self.run, self.settings, self.state, self.reader, self.manifest.data_hash, self.ranks)
+        """Write a checkpoint; `NonFiniteLossError` when a network is broken: the last checkpoint stays the newest."""
+        for name, engine in self.state.engines.items():
+            if not torch.stack([parameter.isfinite().all() for parameter in engine.module.parameters()]).all():
+                raise NonFiniteLossError(
+                    f"`{name}` has non-finite weights; resume from the last checkpoint with train.clip"
+                )
+        return checkpoint.save(self.run, self.settings, self.state, self.reader, self.origin, self.ranks)
 
     def resume(self) -> bool:
-        """Go back to the newest checkpoint; False when there is none."""
+        """Go back to the newest checkpoint, or to the start; False when there is none."""
         path = checkpoint.latest(self.run)
         if path is not None:
-            checkpoint.load(path, self.settings, self.state, self.reader, self.manifest.data_hash, self.ranks)
-            self.batches = iter(self.reader)
-            self.log.forget_after(self.state.position)
+            checkpoint.load(path, self.state, self.reader, self.origin, self.ranks)
+        self.log.forget_after(self.state.position if path is not None else Position())
         return path is not None
-
-    def export(self) -> None:
-        """Write the averaged generators with their card, for inference."""
-        if self.ranks.leads:
-            save_weights(
-                self.run / "weights",
-                {name: average.module for name, average in self.state.averages.items()},
-                {
-                    "config": config.to_tree(self.settings),
-                    "versions": checkpoint.versions(),
-                    "data_hash": self.manifest.data_hash,
-                    "frame": self.manifest.how,
-                    "images": self.state.position.images,
-                },
-            )
-        self.ranks.barrier()
-
-
-def micro_batch(settings: config.Config, ranks: int) -> int:
-    """Samples per rank and micro-batch."""
-    share, rest = divmod(settings.data.batch, ranks * settings.train.accumulate)
-    if rest or not share:
-        raise config.ConfigError(
-            f"`data.batch` = {settings.data.batch} does not divide among {ranks} worker(s) x `train.accumulate` = "
-            f"{settings.train.accumulate}; choose a multiple of {ranks * settings.train.accumulate}"
-        )
-    return share
-
-
-def prepare_run(settings: config.Config, run: Path, resume: bool, workers: int = 1) -> None:
-    """Make the run folder and write the resolved configuration.
-
-    What would stop a worker stops here: a batch that does not divide, shards or weights that cannot be read, and a run
-    that is there already and not resumed.
-    """
-    micro_batch(settings, workers)
-    Manifest.load(settings.data.shards).split("train")
-    PerceptualFeatures(settings.networks.features)
-    if not resume and checkpoint.latest(run) is not None:
-        raise config.ConfigError(f"`{run}` holds a run already; add --resume to continue it, or name another folder")
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(config.to_tree(settings), indent=1))
-    if not resume:
-        (run / "log.jsonl").write_text("")

@@ -24,6 +24,7 @@ from spt_dist.train.engine import Engine, frozen_except
 from spt_dist.train.scene import Scene
 
 Terms = dict[str, Tensor]
+UNWEIGHTED = {"heatmaps": 1.0, "real": 1.0, "fake": 1.0}  # what the detector and the discriminators learn from
 
 
 @dataclass
@@ -58,8 +59,8 @@ def train_phase(phase: Phase, engines: Mapping[str, Engine], turns: Sequence[Tur
         for turn in turns:
             turn.networks = raw | {phase.network: trained}
             terms = phase.terms(turn)
-            weights = vars(turn.config.losses)
-            trained.backward(torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum())
+            weights = vars(turn.config.losses) | UNWEIGHTED
+            trained.backward(torch.stack([weights[name] * term for name, term in terms.items()]).sum())
             trained.step(learning_rate)
     return {f"{phase.network}/{name}": term.detach() for name, term in terms.items()}
 
@@ -67,7 +68,7 @@ def train_phase(phase: Phase, engines: Mapping[str, Engine], turns: Sequence[Tur
 def pose_terms(turn: Turn) -> Terms:
     """The pose detector learns the annotated joints' heat maps."""
     source = turn.scene.source
-    return {"pose": losses.pose(turn.networks["pose_detector"](source.image), source.heatmaps)}
+    return {"heatmaps": losses.pose(turn.networks["pose_detector"](source.image), source.heatmaps)}
 
 
 def semantic_terms(turn: Turn) -> Terms:

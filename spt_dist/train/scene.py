@@ -36,7 +36,7 @@ class Scene(NamedTuple):
 
 def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | None, own_pose: bool) -> Scene:
     """Rasterise poses, cut part masks and fit part transforms for one micro-batch."""
-    sigma_px, stretch = run.data.heatmap_sigma, run.networks.appearance.max_stretch
+    sigma_px, stretch = run.data.heatmap_sigma_px, run.networks.appearance.max_stretch
     size = run.data.image_size
     source_batch, target_batch = pairs.source, pairs.source if own_pose else pairs.target
     source = view(source_batch.images, source_batch.labels, source_batch.joints, sigma_px)

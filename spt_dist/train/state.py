@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spt_dist import config
-from spt_dist.body import Joint, Label
+from spt_dist.body import FOREGROUND_LABELS, Joint, Label
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.discriminators import PatchDiscriminator
 from spt_dist.models.pose_detector import PoseDetector
@@ -17,7 +17,6 @@ from spt_dist.train.engine import Engine
 from spt_dist.train.phases import STAGES
 
 AVERAGED = ("semantic", "appearance")  # what evaluation and serving use
-FOREGROUND = len(Label) - 1
 
 
 @dataclass
@@ -51,7 +50,7 @@ def build_networks(networks: config.Networks, seed: int) -> dict[str, nn.Module]
         "semantic": SemanticGenerator(networks.semantic),
         "parsing_discriminator": PatchDiscriminator(len(Label) + len(Joint), widths),
         "appearance": AppearanceGenerator(networks.appearance),
-        "image_discriminator": PatchDiscriminator(3 + FOREGROUND, widths),
+        "image_discriminator": PatchDiscriminator(3 + len(FOREGROUND_LABELS), widths),
         "face_discriminator": PatchDiscriminator(3, widths),
     }
 
@@ -59,7 +58,7 @@ def build_networks(networks: config.Networks, seed: int) -> dict[str, nn.Module]
 def build_state(run: config.Config, make_engine: Callable[[nn.Module], Engine], device: torch.device) -> State:
     """Fresh networks in fresh engines."""
     networks = {name: network.to(device) for name, network in build_networks(run.networks, run.train.seed).items()}
-    averages = {name: Ema(networks[name], run.train.ema_half_life) for name in AVERAGED}
+    averages = {name: Ema(networks[name], run.train.ema_half_life_imgs) for name in AVERAGED}
     return State({name: make_engine(network) for name, network in networks.items()}, averages, Position())
 
 
@@ -71,4 +70,6 @@ def learning_rate(base: float, fraction: float, decay: float) -> float:
 def fade_in(fraction: float, between: tuple[float, float]) -> float:
     """Alpha of the local enhancer: 0 before, 1 after, linear between two fractions of the stage."""
     start, end = between
-    return 1.0 if fraction >= end else max(0.0, (fraction - start) / (end - start))
+    if fraction >= end:
+        return 1.0
+    return max(0.0, (fraction - start) / (end - start)) if end > start else 0.0

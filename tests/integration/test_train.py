@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spt_dist.models.weights import load_weights
 
@@ -24,7 +25,14 @@ def terms(run: Path) -> list:
 
 @pytest.mark.slow
 def test_two_workers_resume_bit_equal(tiny_toml, tmp_path):
-    keep_all = ("--set", "train.workers=2", "--set", "train.checkpoint_every=4", "--set", "train.keep_checkpoints=99")
+    keep_all = (
+        "--set",
+        "train.workers=2",
+        "--set",
+        "train.checkpoint_every_imgs=4",
+        "--set",
+        "train.keep_checkpoints=99",
+    )
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     done = spt("train", tiny_toml, "-o", whole, *keep_all)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -43,6 +51,10 @@ def test_two_workers_resume_bit_equal(tiny_toml, tmp_path):
     for name in modules:
         file = f"weights/{name}.safetensors"
         assert (broken / file).read_bytes() == (whole / file).read_bytes(), name
+
+    board = EventAccumulator(str(whole / "tensorboard")).Reload()
+    assert "preview" in board.Tags()["images"]
+    assert [event.step for event in board.Scalars("appearance/style")] == [20, 24, 28, 32]
 
     refused = spt("train", tiny_toml, "-o", whole)
     assert refused.returncode == 2

@@ -24,7 +24,7 @@ BATCH, STEPS, SIZE = 4, 5, (32, 16)
 LEARNING_RATE = 1e-4
 STAGE_ORDER = ("pose", "semantic", "appearance", "end_to_end")
 SETTINGS = config.Config(
-    data=config.Data(image_size=SIZE, heatmap_sigma=2.0, batch=BATCH),
+    data=config.Data(image_size=SIZE, heatmap_sigma_px=2.0, batch=BATCH),
     networks=config.Networks(
         semantic=config.Semantic(widths=(4, 6, 8), warped_input=True, label_weights={"l_arm": 4.0}),
         appearance=config.Appearance(
@@ -91,7 +91,7 @@ def main():
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
-    init_deepspeed()
+    init_deepspeed(torch.device("cpu"))
     rank, world = dist.get_rank(), dist.get_world_size()
     train_config = config.Train(zero_stage=arguments.zero, accumulate=arguments.accumulate, clip=1.0)
     sharing = replace(SETTINGS, train=train_config)

@@ -49,9 +49,9 @@ def test_accumulated_micro_batches_are_one_batch():
         torch.testing.assert_close(one, other, atol=1e-7, rtol=0)
 
 
-def test_only_the_trained_network_is_unfrozen_and_all_are_afterwards():
+def test_only_the_trained_network_is_unfrozen():
     engines = {name: PlainEngine(network(), config.Train()) for name in ("drawer", "judge")}
-    with pytest.raises(RuntimeError, match="in the middle"), frozen_except("drawer", engines) as trained:
+    with frozen_except("drawer", engines) as trained:
         assert trained is engines["drawer"]
         assert all(p.requires_grad for p in engines["drawer"].module.parameters())
         assert not any(p.requires_grad for p in engines["judge"].module.parameters())
@@ -60,7 +60,17 @@ def test_only_the_trained_network_is_unfrozen_and_all_are_afterwards():
         engines["judge"].module(engines["drawer"].module(batch()).expand(8, 5)).sum().backward()
         assert all(p.grad is None for p in engines["judge"].module.parameters())
         assert all(p.grad is not None for p in engines["drawer"].module.parameters())
+
+
+def fail_while_training(engines):
+    with frozen_except("drawer", engines):
         raise RuntimeError("in the middle")
+
+
+def test_an_exception_unfreezes_all():
+    engines = {name: PlainEngine(network(), config.Train()) for name in ("drawer", "judge")}
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail_while_training(engines)
     assert all(p.requires_grad for engine in engines.values() for p in engine.module.parameters())
 
 

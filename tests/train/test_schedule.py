@@ -4,8 +4,8 @@ from torch import nn
 
 from spt_dist import config
 from spt_dist.train.ema import Ema
-from spt_dist.train.loop import micro_batch
 from spt_dist.train.phases import phases_of
+from spt_dist.train.prepare import micro_batch
 from spt_dist.train.state import Position, fade_in, learning_rate
 
 

@@ -1,0 +1,63 @@
+"""Before a run starts: what would stop a worker later, perhaps hours in, stops here, in one line."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from spt_dist import config, losses
+from spt_dist.data.manifest import Manifest
+from spt_dist.data.pipeline import open_reader
+from spt_dist.models.appearance import AppearanceGenerator
+from spt_dist.models.blocks import require_divisible
+from spt_dist.models.discriminators import PatchDiscriminator
+from spt_dist.models.features import PerceptualFeatures
+from spt_dist.models.semantic import SemanticGenerator
+from spt_dist.train import checkpoint
+
+STOPPED = "stopped.txt"  # in the run's folder: why a worker gave up, when starting again cannot help
+
+
+def prepare_run(settings: config.Config, run: Path, *, resume: bool, ranks: int, engine: str) -> None:
+    """Check the configuration against this machine's data, make the run's folder and write the configuration into it.
+
+    Raises:
+        ConfigError: the folder holds a run that is not to be resumed, or a batch that does not divide.
+        ValueError: shards, weights, sizes or label names that cannot be used, or a checkpoint of another run.
+    """
+    _check(settings, ranks)
+    newest = checkpoint.latest(run)
+    if newest is not None:
+        if not resume:
+            raise config.ConfigError(
+                f"`{run}` holds a run already; add --resume to continue it, or name another folder"
+            )
+        origin = checkpoint.Origin.of(settings, Manifest.load(settings.data.shards).data_hash, ranks, engine)
+        checkpoint.require_same(newest, origin)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / STOPPED).unlink(missing_ok=True)
+    (run / "config.json").write_text(json.dumps(config.to_tree(settings), indent=1))
+    if newest is None:
+        (run / "log.jsonl").write_text("")
+
+
+def micro_batch(settings: config.Config, ranks: int) -> int:
+    """Samples per rank and micro-batch; `ConfigError` when the batch does not divide."""
+    share, rest = divmod(settings.data.batch, ranks * settings.train.accumulate)
+    if rest or not share:
+        raise config.ConfigError(
+            f"`data.batch` = {settings.data.batch} does not divide among {ranks} worker(s) x `train.accumulate` = "
+            f"{settings.train.accumulate}; choose a multiple of {ranks * settings.train.accumulate}"
+        )
+    return share
+
+
+def _check(settings: config.Config, ranks: int) -> None:
+    open_reader(settings.data, "train", batch=micro_batch(settings, ranks), world_size=ranks)
+    losses.label_weights(settings.networks.semantic.label_weights)
+    PerceptualFeatures(settings.networks.features)
+    networks, size = settings.networks, settings.data.image_size
+    with torch.device("meta"):  # shapes without numbers
+        PatchDiscriminator(3, networks.discriminator.widths)(torch.empty(1, 3, *size))
+        require_divisible(size, SemanticGenerator(networks.semantic).unet.factor, "H_S")
+        require_divisible(size, AppearanceGenerator(networks.appearance).factor, "H_A")
