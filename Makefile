@@ -42,5 +42,5 @@ format: setup    ## mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:           ## remove what the targets made
-	rm -rf .venv runs build *.egg-info
+clean:           ## remove .venv and build files; runs/ stays
+	rm -rf .venv build *.egg-info

@@ -77,6 +77,8 @@ def pack(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of shards to write.")],
     size: Size = "256x256",
     frame: Annotated[Frame, typer.Option(help="Cut to the person, or take the whole picture.")] = "person",
+    min_joints: Annotated[int, typer.Option(help="Reject a picture that shows fewer joints.")] = 6,
+    max_rejected: Annotated[float, typer.Option(help="Stop above this fraction of rejected pictures.")] = 0.2,
 ) -> None:
     """Validate a folder's samples and write them as WebDataset shards with a manifest."""
     from spt_dist.data.importers import count_samples, read_folder, splits
@@ -84,7 +86,16 @@ def pack(
 
     samples = chain.from_iterable(read_folder(folder, split) for split in splits(folder))
     with _bar("packing") as progress:
-        manifest = write_shards(samples, out, _size(size), frame, total=count_samples(folder), progress=progress)
+        manifest = write_shards(
+            samples,
+            out,
+            _size(size),
+            frame,
+            min_joints=min_joints,
+            max_rejected=max_rejected,
+            total=count_samples(folder),
+            progress=progress,
+        )
     kept = ", ".join(f"{split.samples} {name}" for name, split in manifest.splits.items())
     rejected = f"; {manifest.rejected} rejected, see {out}/rejected.jsonl" if manifest.rejected else ""
     typer.echo(f"{out}: {kept}{rejected}")
@@ -169,6 +180,8 @@ def _size(text: str) -> tuple[int, int]:
     """`64x48` as (height, width) in px."""
     try:
         height, width = (int(side) for side in text.split("x"))
+        if min(height, width) < 1:
+            raise ValueError
     except ValueError:
         raise ValueError(f"`--size {text}` is not HEIGHTxWIDTH in px, such as 128x64") from None
     return height, width

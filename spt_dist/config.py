@@ -55,7 +55,7 @@ class Appearance:
     dropout: Fraction = 0.5
     warped_levels: Count = 4
     flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
-    max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale; none in the paper
+    max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -20,7 +20,8 @@ from rich.console import Console
 from spt_dist import config
 
 PEOPLE, HELD_OUT = 2000, 100
-START_TIMEOUT_S = 180
+START_TIMEOUT_S, STOP_TIMEOUT_S = 180, 60
+LAYOUT = ("img", "parsing", "keypoints.csv", "train.txt", "test.txt")
 console = Console(stderr=True)
 
 
@@ -34,10 +35,8 @@ def run_demo(data: Path | None, out: Path, config_file: Path, overrides: list[st
     settings = config.load(config_file, tuple(overrides))
     size = "x".join(str(side) for side in settings.data.image_size)
     folder, shards, began = data or out / "people", out / "shards", time.monotonic()
-    if data is not None and not (data / "keypoints.csv").is_file():
-        raise config.ConfigError(
-            f"`{data}` has no keypoints.csv; a folder holds img/, parsing/, keypoints.csv, train.txt"
-        )
+    if data is not None:
+        _require_layout(data, out)
     _set_aside(out)
     if data is None:
         _spt("draw", folder, "--people", PEOPLE, "--held-out", HELD_OUT, "--size", size)
@@ -56,6 +55,15 @@ def run_demo(data: Path | None, out: Path, config_file: Path, overrides: list[st
     ):
         console.print(f"  {out / name}  [dim]{what}[/]", soft_wrap=True)
     console.print(f"next: make serve RUN={out}")
+
+
+def _require_layout(data: Path, out: Path) -> None:
+    """Refuse a folder that would fail after minutes, or that the new run would move aside with the old one."""
+    missing = [name for name in LAYOUT if not (data / name).exists()]
+    if missing:
+        raise config.ConfigError(f"`{data}` has no {', '.join(missing)}; a folder of photos holds {', '.join(LAYOUT)}")
+    if data.resolve().is_relative_to(out.resolve()):
+        raise config.ConfigError(f"`{data}` lies in `{out}`, which is about to be replaced; move it out first")
 
 
 def _spt(*words: object) -> None:
@@ -86,6 +94,8 @@ def _ask_endpoint(run: Path) -> None:
     console.rule(f"spt serve {run} --set serve.port={port}", align="left")
     with _endpoint(run, port) as address:
         example = json.loads((run / "gallery" / "gallery.json").read_text())
+        if not example["people"]:
+            raise RuntimeError(f"`{run}/gallery` is empty: no test picture shows enough joints to be an example")
         source, target = example["people"][0], example["people"][-1]
         answer = httpx.post(
             f"{address}/v1/generate",
@@ -98,6 +108,7 @@ def _ask_endpoint(run: Path) -> None:
                 for name, pose in (("source_joints", source), ("target_joints", target))
             },
             timeout=60,
+            trust_env=False,  # a proxy has no business on loopback
         )
         if answer.status_code != 200:
             raise RuntimeError(f"the endpoint answered {answer.status_code}: {answer.text[:500]}")
@@ -122,13 +133,14 @@ def _endpoint(run: Path, port: int) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(30)
+            process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def _healthy(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/healthz", timeout=2).status_code == 200
+        return httpx.get(f"{address}/healthz", timeout=2, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False

@@ -9,6 +9,7 @@ map that H_S predicted. The second is the honest hurdle: it loses on texture alo
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -19,10 +20,12 @@ import torch
 from torch import Tensor
 
 from spt_dist import config, metrics, pictures
+from spt_dist.data.manifest import Manifest
 from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import Batch, Sample, collate
 from spt_dist.infer import Predictor
 from spt_dist.models.inputs import one_hot, to_bytes, to_float
+from spt_dist.models.weights import CARD
 from spt_dist.regions import flat_fill
 from spt_dist.report import write_report
 
@@ -72,6 +75,7 @@ def evaluate(
     """
     predictor = Predictor.load(run / "weights")
     predictor.how = "whole"  # shards are framed already
+    _warn_of_other_data(run, settings.data.shards)
     pairs = list(islice(make_pairs(list(read_split(settings.data.shards, SPLIT))), settings.evaluation.pairs))
     if not pairs:
         raise ValueError(f"the {SPLIT} split of `{settings.data.shards}` holds fewer than two pictures; pack more")
@@ -93,6 +97,16 @@ def evaluate(
     (out / "metrics.json").write_text(json.dumps({"rows": [asdict(row) for row in rows], "remarks": remarks}, indent=1))
     write_report(run, [asdict(row) for row in rows], remarks)
     return rows
+
+
+def _warn_of_other_data(run: Path, shards: str) -> None:
+    trained, found = json.loads((run / "weights" / CARD).read_text())["data_hash"], Manifest.load(shards).data_hash
+    if trained != found:
+        warnings.warn(
+            f"`{shards}` (data hash {found[:12]}) is not what `{run}` was trained on ({trained[:12]}): "
+            "the scores are of other data; name the run's own with --set data.shards=FOLDER",
+            stacklevel=2,
+        )
 
 
 def make_pairs(samples: list[Sample]) -> Iterator[Pair]:

@@ -115,12 +115,19 @@ class Predictor:
                 raise ValueError(f"`target_size` is {size}; give (height, width) in px, both positive")
             framed.append(frame(image, parsing, np.asarray(source, np.float32), self.size, self.how))
             picture = size or (image.shape[0], image.shape[1])
-            wanted.append(frame_joints(np.asarray(target, np.float32), picture, self.size, self.how))
+            wanted.append(self.frame_target(target, picture))
         columns = [*zip(*framed, strict=True), tuple(wanted)]
         source_image, source_labels, source, target = (torch.from_numpy(np.stack(c)).to(self.device) for c in columns)
         drawn, parsing = self.draw(source_image, source_labels, source, target)
         pairs = zip(to_bytes(drawn).cpu().numpy(), parsing.argmax(1).to(torch.uint8).cpu().numpy(), strict=True)
         return [Generated(*pair) for pair in pairs]
+
+    def frame_target(self, joints: JointArray, picture: tuple[int, int]) -> JointArray:
+        """The wanted joints in the networks' frame; `ValueError` when none of them is left in it."""
+        framed = frame_joints(np.asarray(joints, np.float32), picture, self.size, self.how)
+        if not framed[:, 2].any():
+            raise ValueError(f"`target_joints` has no joint inside its picture of {picture} px; give `target_size`")
+        return framed
 
     @torch.no_grad()
     def draw(

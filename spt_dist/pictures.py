@@ -141,6 +141,8 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
 
 def save(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG or JPEG, by the name's ending."""
+    if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OSError(f"cannot write the picture `{path}`: its name must end in .png or .jpg")
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
         raise OSError(f"cannot write the picture `{path}`; does its folder exist?")
 

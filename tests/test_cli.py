@@ -49,10 +49,12 @@ def test_the_command_line_imports_nothing_heavy():
         ),
         (("pack", "nowhere", "-o", "{tmp}/shards"), "`nowhere`"),
         (("draw", "{tmp}/people", "--size", "64"), "`--size 64` is not HEIGHTxWIDTH"),
+        (("draw", "{tmp}/people", "--size", "0x64"), "`--size 0x64` is not HEIGHTxWIDTH"),
+        (("draw", "configs"), "`configs` is not empty"),
         (("evaluate", "nowhere"), "`nowhere`"),
         (("serve", "nowhere"), "`nowhere` is not a run"),
         (("convert", "none.pth", "-o", "{tmp}/weights"), "none.pth"),
-        (("demo", "--data", "nowhere", "-o", "{tmp}/run"), "`nowhere` has no keypoints.csv"),
+        (("demo", "--data", "nowhere", "-o", "{tmp}/run"), "`nowhere` has no img, parsing, keypoints.csv"),
     ],
 )
 def test_a_mistake_is_one_line_without_a_traceback(words, said, tmp_path):

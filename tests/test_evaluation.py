@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -83,3 +84,11 @@ def test_curves_have_a_plot_per_term():
     log = [{"stage": s, "all_images": n, "terms": {"a/x": n, "b/y": 1.0}} for n, s in ((4, "pose"), (8, "semantic"))]
     picture = cv2.imdecode(np.frombuffer(draw_curves(log), np.uint8), cv2.IMREAD_COLOR)
     assert (picture < 250).any(2).mean() > 0.01
+
+
+def test_other_data_than_the_training_runs_is_said(tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    card = tmp_path / "run" / "weights" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"data_hash": "f" * 64}))
+    with pytest.warns(UserWarning, match=r"is not what .* was trained on \(ffffffffffff\)"):
+        evaluate(tmp_path / "run", config.load_run(tiny_run))

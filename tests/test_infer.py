@@ -89,6 +89,13 @@ def test_lists_and_sizes_that_cannot_be_used_are_named(predictor):
     assert predictor.generate_batch([], [], [], []) == []
 
 
+def test_a_pose_outside_its_picture_is_refused(predictor):
+    away = person(1)[2] + np.array([500, 500, 0], np.float32)
+    predictor.how = "whole"
+    with pytest.raises(ValueError, match="`target_joints` has no joint inside its picture"):
+        predictor.generate(*person(0), away)
+
+
 def test_keypoint_files(tmp_path):
     rows = [[1, 2], [3.5, 4, 1], None, [5, 6, 0]] + [[0, 0]] * 14
     (tmp_path / "list.json").write_text(json.dumps(rows))

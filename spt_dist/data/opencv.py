@@ -72,12 +72,18 @@ class OpenCVStream:
         used = plan.batches * plan.batch * plan.world_size
         while True:
             batch: list[Sample] = []
+            start, given = done, 0
             for files in islice(self._epoch(epoch), plan.rank + done * plan.world_size, used, plan.world_size):
                 done += 1
                 batch += self._decode(files)
                 if len(batch) == plan.batch:
                     yield {"epoch": epoch, "samples": done}, collate(batch)
-                    batch = []
+                    batch, given = [], given + 1
+            if start == 0 and not given:
+                raise DataError(
+                    f"an epoch of `{plan.split}` gives rank {plan.rank} no batch of {plan.batch} readable samples; "
+                    "pack the shards again, or lower `data.batch`"
+                )
             epoch, done = epoch + 1, 0
 
     def _epoch(self, epoch: int) -> Iterator[dict[str, Any]]:

@@ -162,6 +162,8 @@ def draw_folder(
     `progress(done, total)` is called after each picture.
     """
     folder = Path(out)
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"`{folder}` is not empty; name a new folder, so that nothing in it is overwritten")
     for name in ("img", "parsing"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     plan = (

@@ -32,7 +32,7 @@ from ray.serve.schema import LoggingConfig
 
 from spt_dist import config
 from spt_dist.serve.api import Picture, build_api
-from spt_dist.serve.request import BusyError, Order
+from spt_dist.serve.request import BusyError, Order, RequestError
 
 APPLICATION = "spt"
 UPSCALE_DELAY_S = 5.0  # Serve's own 30 s is longer than most bursts
@@ -52,12 +52,14 @@ class Painter:
         from spt_dist.infer import Predictor
 
         torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
-        self.predictor = Predictor.load(Path(run) / "weights")
+        self.predictor = Predictor.load(Path(run) / "weights", "cuda" if limits.gpus_per_replica else "cpu")
         gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
         self.draw_together = gather(self._draw_together)
 
     async def draw(self, order: Order) -> Picture:
         """The picture for one order, drawn together with whatever other orders wait."""
+        picture = (order.image.shape[0], order.image.shape[1])
+        self.predictor.frame_target(order.target_joints, order.target_size or picture)  # one bad order fails alone
         return await self.draw_together(order)
 
     async def _draw_together(self, orders: list[Order]) -> list[Picture]:
@@ -80,11 +82,18 @@ class Front:
         return build_api(self.draw, self.run, self.limits)
 
     async def draw(self, order: Order) -> Picture:
-        """The picture from whichever `Painter` is free; `BusyError` when too many orders wait already."""
+        """The picture from whichever `Painter` is free.
+
+        Raises:
+            BusyError: too many orders wait already.
+            RequestError: the wanted pose lies outside its picture, as this run frames pictures.
+        """
         try:
             return await self.painter.draw.remote(order)
         except BackPressureError:
             raise BusyError from None
+        except ValueError as error:
+            raise RequestError("target_joints", str(error.args[0]).splitlines()[-1]) from None
 
 
 class Arguments(BaseModel):

@@ -137,3 +137,14 @@ def test_pages_documents_and_refusals_pass_the_proxy(endpoint):
     order["files"]["image"] = bytes(config.Serve().max_upload_bytes)
     answer = httpx.post(f"{endpoint.address}/v1/generate", **order)
     assert (answer.status_code, answer.json()["error"]["field"]) == (413, "body")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_pose_outside_its_picture_is_refused_by_the_networks_frame(endpoint):
+    entries = httpx.get(f"{endpoint.address}/v1/gallery").json()["people"]
+    order = request(endpoint, entries[0], entries[1])
+    order["data"]["target_joints"] = json.dumps([[5000, 5000, 1]] + [None] * 17)
+    answer = httpx.post(f"{endpoint.address}/v1/generate", **order)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (422, "target_joints")
+    assert "no joint inside its picture" in answer.json()["error"]["message"]
