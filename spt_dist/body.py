@@ -31,6 +31,9 @@ class Joint(IntEnum):
     R_EAR = 17
 
 
+MISSING = (-1.0, -1.0, 0.0)  # a joint that is not seen, as (x_px, y_px, visible)
+
+
 class Label(IntEnum):
     """The ten labels of a parsing map."""
 

@@ -21,7 +21,7 @@ app = typer.Typer(
 Run = Annotated[Path, typer.Argument(help="The folder of a run, as `spt train` writes it.", show_default=False)]
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value, over the config's own; repeatable.")]
 Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
-Frame = Literal["person", "whole"]
+Frame = Literal["person", "whole"]  # `data.frame.FrameRule`, which would bring NumPy in; a test compares the two
 
 
 def main() -> None:
@@ -77,8 +77,8 @@ def pack(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of shards to write.")],
     size: Size = "256x256",
     frame: Annotated[Frame, typer.Option(help="Cut to the person, or take the whole picture.")] = "person",
-    min_joints: Annotated[int, typer.Option(help="Reject a picture that shows fewer joints.")] = 6,
-    max_rejected: Annotated[float, typer.Option(help="Stop above this fraction of rejected pictures.")] = 0.2,
+    min_joints: Annotated[int, typer.Option(min=0, help="Reject a picture that shows fewer joints.")] = 6,
+    max_rejected: Annotated[float, typer.Option(min=0, max=1, help="Stop above this share of rejected ones.")] = 0.2,
 ) -> None:
     """Validate a folder's samples and write them as WebDataset shards with a manifest."""
     from spt_dist.data.importers import count_samples, read_folder, splits

@@ -100,7 +100,8 @@ def evaluate(
 
 
 def _warn_of_other_data(run: Path, shards: str) -> None:
-    trained, found = json.loads((run / "weights" / CARD).read_text())["data_hash"], Manifest.load(shards).data_hash
+    card, found = json.loads((run / "weights" / CARD).read_text()), Manifest.load(shards).data_hash
+    trained = card.get("data_hash", found)  # a converted checkpoint's card knows of no data
     if trained != found:
         warnings.warn(
             f"`{shards}` (data hash {found[:12]}) is not what `{run}` was trained on ({trained[:12]}): "

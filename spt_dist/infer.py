@@ -20,10 +20,10 @@ import torch
 from torch import nn
 
 from spt_dist import config
-from spt_dist.body import Joint, Label
+from spt_dist.body import MISSING, Joint, Label
 from spt_dist.data.frame import FrameRule, frame, frame_joints
 from spt_dist.data.importers import parse_keypoints
-from spt_dist.data.schema import MISSING, read_image, read_labels
+from spt_dist.data.schema import read_image, read_labels
 from spt_dist.geometry import part_warps
 from spt_dist.models.inputs import to_bytes, view
 from spt_dist.models.weights import load_weights

@@ -19,6 +19,7 @@ Picture = UInt8[np.ndarray, "_ _ 3"]
 
 CELL_HEIGHT = 224  # px; the least height at which a cell of a grid is shown
 GUTTER = 10  # px
+JPEG_QUALITY = 95  # of every JPEG that is written
 INK, PALE_INK, EDGE = (32, 36, 44), (112, 118, 130), (222, 225, 230)
 BACKDROPS = {"dark": (27, 30, 39), "light": (247, 248, 250)}
 
@@ -143,7 +144,8 @@ def save(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG or JPEG, by the name's ending."""
     if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OSError(f"cannot write the picture `{path}`: its name must end in .png or .jpg")
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
         raise OSError(f"cannot write the picture `{path}`; does its folder exist?")
 
 

@@ -1,10 +1,12 @@
 """The command line: quick, and kind to mistakes."""
 
+import inspect
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -35,6 +37,31 @@ def test_the_command_line_imports_nothing_heavy():
     code = f"import sys, spt_dist.cli; print([name for name in {heavy} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_the_defaults_of_pack_are_those_of_the_function():
+    from spt_dist import cli
+    from spt_dist.data.frame import FrameRule
+    from spt_dist.data.pack import pack
+
+    assert get_args(cli.Frame) == get_args(FrameRule)
+    verb, function = inspect.signature(cli.pack).parameters, inspect.signature(pack).parameters
+    for name in ("min_joints", "max_rejected"):
+        assert verb[name].default == function[name].default
+    assert verb["frame"].default == function["how"].default
+
+
+def test_pack_takes_its_limits_from_the_command_line(tmp_path):
+    from spt_dist.data.manifest import Manifest
+    from spt_dist.data.synthetic import draw_folder
+
+    draw_folder(tmp_path / "people", 2, (32, 16), seed=0)
+    words = ("pack", tmp_path / "people", "--size", "32x16", "-o", tmp_path / "shards", "--min-joints")
+    refused = spt(*words, 18, "--max-rejected", 0)
+    assert refused.returncode == 2
+    assert "the limit is 0%" in refused.stderr
+    assert spt(*words, 3).returncode == 0
+    assert Manifest.load(tmp_path / "shards").min_joints == 3
 
 
 @pytest.mark.parametrize(

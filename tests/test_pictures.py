@@ -111,3 +111,6 @@ def test_saved_pictures_come_back(standing, tmp_path):
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], drawn)
     with pytest.raises(OSError, match="cannot write the picture"):
         pictures.save(drawn, tmp_path / "none" / "a.png")
+    for name in ("a.xyz", "a"):
+        with pytest.raises(OSError, match=r"its name must end in \.png or \.jpg"):
+            pictures.save(drawn, tmp_path / name)

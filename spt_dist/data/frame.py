@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
-from spt_dist.body import Label
-from spt_dist.data.schema import MISSING, ImageArray, JointArray, LabelArray
+from spt_dist.body import MISSING, Label
+from spt_dist.data.schema import ImageArray, JointArray, LabelArray
 
 FrameRule = Literal["person", "whole"]
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spt_dist.body import Joint
-from spt_dist.data.schema import MISSING, DataError, JointArray, Sample, read_image, read_labels
+from spt_dist.body import MISSING, Joint
+from spt_dist.data.schema import DataError, JointArray, Sample, read_image, read_labels
 
 SPLITS = ("train", "val", "test")
 

@@ -83,11 +83,8 @@ def pack(
                 progress(done, total)
         _write(aside / "rejected.jsonl", "".join(json.dumps(line._asdict()) + "\n" for line in rejected).encode())
         _stop_above(max_rejected, rejected, sum(len(split.entries) for split in spooled.values()), aside)
-        splits = {
-            name: _write_split(name, split, spool, aside, shard_samples)
-            for name, split in spooled.items()
-            if split.entries
-        }
+        kept = {name: split for name, split in spooled.items() if split.entries}
+        splits = {name: _write_split(name, split, spool, aside, shard_samples) for name, split in kept.items()}
     (aside / "spool").unlink()
     _write(aside / MANIFEST, Manifest(aside, size, how, min_joints, len(rejected), splits).to_json().encode())
     _sync_folder(aside)
@@ -133,7 +130,7 @@ def _stop_above(limit: float, rejected: list[Unreadable], kept: int, aside: Path
     shown = "\n".join(f"  {line.id}: {line.reason}" for line in rejected[:SHOWN_REJECTIONS])
     raise DataError(
         f"{len(rejected)} of {total} samples were rejected, the limit is {limit:.0%}. The first:\n{shown}\n"
-        f"All are in `{aside / 'rejected.jsonl'}`; mend them, or raise `max_rejected`"
+        f"All are in `{aside / 'rejected.jsonl'}`; mend them, or raise `max_rejected` (`--max-rejected`)"
     )
 
 

@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, UInt8
 
-from spt_dist.body import FLIP_JOINTS, FLIP_LABELS, Joint, Label
+from spt_dist.body import FLIP_JOINTS, FLIP_LABELS, MISSING, Joint, Label
+from spt_dist.pictures import JPEG_QUALITY
 from spt_dist.types import ImageBytes, Joints, LabelBytes
 
 SCHEMA_VERSION = 1
 KEYS = ("jpg", "parsing.png", "pose.npy", "json")
 NPY_HEADER_BYTES = 128
-JPEG_QUALITY = 95
-MISSING = (-1.0, -1.0, 0.0)
 
 ImageArray = UInt8[np.ndarray, "h w 3"]
 LabelArray = UInt8[np.ndarray, "h w"]
@@ -96,7 +95,7 @@ def flip_joints(joints: Joints, width: int) -> Joints:
 
 
 def encode(sample: Sample) -> dict[str, bytes]:
-    """The four files of a sample, by their key; JPEG of quality 95 with full colour resolution."""
+    """The four files of a sample, by their key; JPEG of `JPEG_QUALITY` with full colour resolution."""
     jpeg = [
         cv2.IMWRITE_JPEG_QUALITY,
         JPEG_QUALITY,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from spt_dist.body import Joint
+from spt_dist.body import MISSING, Joint
 from spt_dist.data.synthetic_figure import Figure
 from spt_dist.data.synthetic_head import Head
 from spt_dist.data.synthetic_look import Look, Scene, sample_look, sample_scene
@@ -28,12 +28,12 @@ from spt_dist.data.synthetic_skeleton import (
     sample_build,
     seen_head_joints,
 )
+from spt_dist.pictures import JPEG_QUALITY
 
 __all__ = ["Drawing", "Person", "Pose", "draw", "draw_folder", "sample_person", "sample_pose"]
 
 SMALLEST_SIZE = (32, 16)  # height, width in px
 FRAME_SHARE = 0.95  # of the picture's height and width that a body may fill
-JPEG_QUALITY = 95
 RIM = 0.011  # of the standing height
 
 # The pieces under which a limb's joint still counts as seen: its own, and cloth that hangs around it.
@@ -136,7 +136,7 @@ def _joints(canvas: Canvas, skeleton: Skeleton) -> np.ndarray:
     on_top = canvas.pieces[places[:, 1], places[:, 0]]
     hidden = {joint for joint, own in HIDEABLE.items() if on_top[joint] not in own}
     hidden |= {joint for joint, seen in seen_head_joints(skeleton).items() if not seen}
-    joints = np.full((len(Joint), 3), (-1, -1, 0), np.float32)
+    joints = np.full((len(Joint), 3), MISSING, np.float32)
     for joint in set(Joint) - hidden:
         joints[joint, :2] = (skeleton.joints[joint, :2] + 0.5) / SUPERSAMPLING - 0.5
         joints[joint, 2] = 1
@@ -159,7 +159,7 @@ def draw_folder(
     of each of theirs. Written are `img/NAME.jpg`, `parsing/NAME.png`, `keypoints.csv`, `train.txt`, `val.txt`,
     `test.txt` and `identities.csv` (`name,identity`: pictures that share an identity show one person). Each person has
     a random stream of their own, so that more people leave the others as they were. `size` is (height, width) in px;
-    `progress(done, total)` is called after each picture.
+    `progress(done, total)` is called after each picture. Raises `ValueError` when `out` is not empty.
     """
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):

@@ -54,7 +54,7 @@ def foreground(parsing: Parsing) -> NetworkParsing:
 
 def halve_image(image: Images) -> Float[Tensor, "b 3 i j"]:
     """Half the size, bicubic with antialiasing: what an image library's bicubic reduction does."""
-    return interpolate(image, scale_factor=0.5, mode="bicubic", antialias=True, align_corners=False)
+    return interpolate(image, scale_factor=0.5, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
 
 
 def halve_parsing(parsing: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c i j"]:

@@ -15,6 +15,7 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from spt_dist import local_ray
@@ -25,6 +26,7 @@ import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
@@ -39,6 +41,7 @@ UPSCALE_DELAY_S = 5.0  # Serve's own 30 s is longer than most bursts
 DOWNSCALE_DELAY_S = 60.0  # and its 600 s keeps a second copy of the networks for ten minutes
 FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
 
+logger = logging.getLogger(__name__)
 _QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 _is_own = False  # whether `run` started this process's Ray
 
@@ -84,12 +87,18 @@ class Front:
     async def draw(self, order: Order) -> Picture:
         """The picture from whichever `Painter` is free.
 
+        When a replica dies over an order, another draws it, once: an order that kills its replica must not kill all.
+
         Raises:
             BusyError: too many orders wait already.
             RequestError: the wanted pose lies outside its picture, as this run frames pictures.
         """
         try:
-            return await self.painter.draw.remote(order)
+            try:
+                return await self.painter.draw.remote(order)
+            except RayActorError as error:
+                logger.warning("a Painter was lost (%s); its order goes to another", type(error).__name__)
+                return await self.painter.draw.remote(order)
         except BackPressureError:
             raise BusyError from None
         except ValueError as error:
@@ -120,7 +129,7 @@ def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
     the addresses and returns only after an interrupt (Ctrl-C or SIGTERM), everything stopped; else call `shutdown`.
 
     Raises:
-        ValueError: the run holds no weights, the limits contradict each other, or the machine has too few CPUs.
+        ValueError: the run holds no weights, the limits contradict each other, or the machine has too few CPUs or GPUs.
         OSError: the port is taken.
     """
     run = _weights(run)
@@ -168,6 +177,15 @@ def check(limits: config.Serve) -> None:
         raise ValueError("`serve.target_ongoing_requests` = 0 asks for endless replicas; set it above 0")
 
 
+def check_resources(limits: config.Serve, there: Mapping[str, float]) -> None:
+    """Refuse limits whose first replicas would wait for ever for CPUs or GPUs; `there` is Ray's count by name."""
+    for name, each in (("CPU", limits.cpus_per_replica), ("GPU", limits.gpus_per_replica)):
+        needed, found = each * max(1, limits.min_replicas), there.get(name, 0)
+        if needed > found:
+            keys = f"`serve.{name.lower()}s_per_replica` x `serve.min_replicas`"
+            raise ValueError(f"{keys} asks for {needed:g} {name}s, but there are {found:g}; lower one of the two")
+
+
 def _bind(run: Path, limits: config.Serve) -> serve.Application:
     # The classes stay plain, so that replicas import them by name; decorated ones would travel as pickled code.
     check(limits)
@@ -204,10 +222,7 @@ def _start_ray(limits: config.Serve) -> None:
         _is_own = RAY_ADDRESS == "local"
         dashboard = False if _is_own else None
         ray.init(RAY_ADDRESS, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
-    needed, there = limits.cpus_per_replica * max(1, limits.min_replicas), ray.cluster_resources().get("CPU", 0)
-    if needed > there:
-        keys = "`serve.cpus_per_replica` x `serve.min_replicas`"
-        raise ValueError(f"{keys} asks for {needed:g} CPUs, but there are {there:g}; lower one of the two")
+    check_resources(limits, ray.cluster_resources())
 
 
 def _free_port(host: str, port: int) -> int:

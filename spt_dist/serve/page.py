@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from spt_dist.body import LABEL_COLOURS, Joint, Label
-from spt_dist.pictures import BONES
+from spt_dist.pictures import BONES, JPEG_QUALITY
 from spt_dist.serve.schema import Body, Bone, Gallery, LabelEntry, Person
 
 ASSETS = Path(__file__).parent
@@ -63,7 +63,7 @@ def export_gallery(run: Path, samples: Iterable[GallerySample], people: int = PE
         if identity in kept or np.count_nonzero(sample.joints[:, 2]) < LEAST_VISIBLE_JOINTS:
             continue
         image, parsing = (f"{len(kept):02d}{end}" for end in GALLERY_TYPES)
-        Image.fromarray(np.asarray(sample.image, np.uint8)).save(folder / image, quality=95, subsampling=0)
+        Image.fromarray(np.asarray(sample.image, np.uint8)).save(folder / image, quality=JPEG_QUALITY, subsampling=0)
         Image.fromarray(np.asarray(sample.labels, np.uint8)).save(folder / parsing)
         joints = np.round(np.asarray(sample.joints, float), 2).tolist()
         height, width = sample.labels.shape

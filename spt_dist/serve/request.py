@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 
-from spt_dist.body import Joint, Label
+from spt_dist.body import MISSING, Joint, Label
 from spt_dist.serve.schema import Drawn
 
 # Framing widens the cut around a person to the networks' aspect: without these bounds a thin strip of few pixels, or
@@ -178,7 +178,7 @@ def _check_inside(joints: Pose, pixels: Pixels) -> None:
 
 
 def _read_joint(field: str, joint: Joint, row: Any) -> Float[np.ndarray, "3"]:
-    missing = np.array([-1, -1, 0], np.float32)
+    missing = np.array(MISSING, np.float32)
     if row is None:
         return missing
     name = _name(joint)

@@ -11,19 +11,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from spt_dist import config
 
 POLL_S = 0.5
+WAITING = {"pace": "", "left": "-:--:--", "losses": "waiting"}
 # In a narrow window the losses give way; the rest keeps its least width.
 COLUMNS = (
     TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10)),
     BarColumn(bar_width=None, table_column=Column(min_width=12)),
     TextColumn("{task.completed}/{task.total} imgs", table_column=Column(no_wrap=True, min_width=14)),
     TextColumn("{task.fields[pace]:>8}", table_column=Column(no_wrap=True, min_width=8)),
-    TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+    TextColumn("{task.fields[left]:>8}", table_column=Column(no_wrap=True, min_width=8)),
     TextColumn("[dim]{task.fields[losses]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
 )
 
@@ -33,11 +34,9 @@ def show_progress(run: Path, stages: config.Stages) -> Iterator[None]:
     """Show the stages' progress until the block ends."""
     console = Console(stderr=True)
     done = threading.Event()
-    with Progress(*COLUMNS, console=console, speed_estimate_period=600) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         tasks = {
-            name: progress.add_task(
-                name.replace("_", " "), total=plan["images"], start=False, pace="", losses="waiting"
-            )
+            name: progress.add_task(name.replace("_", " "), total=plan["images"], start=False, **WAITING)
             for name, plan in asdict(stages).items()
             if plan["images"]
         }
@@ -68,4 +67,7 @@ def _show(line: dict, progress: Progress, tasks: dict) -> None:
     task = tasks[line["stage"]]
     progress.start_task(task)
     terms = "  ".join(f"{name.rpartition('/')[2]} {value:.3g}" for name, value in list(line["terms"].items())[:4])
-    progress.update(task, completed=line["images"], pace=f"{line['images_per_s']:.1f}/s", losses=terms)
+    pace = line["images_per_s"]  # as measured where it trains: a resumed run's old lines all come at once
+    left_s = round(((progress.tasks[task].total or 0) - line["images"]) / max(pace, 1e-6))
+    left = f"{left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02}"
+    progress.update(task, completed=line["images"], pace=f"{pace:.1f}/s", left=left, losses=terms)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spt_dist.body import Label
+from spt_dist.body import MISSING, Label
 from spt_dist.data.pack import pack
-from spt_dist.data.schema import MISSING, Sample
+from spt_dist.data.schema import Sample
 
 SIZE = (24, 16)
 

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
+from spt_dist.body import MISSING
 from spt_dist.data.frame import MARGIN, frame, frame_joints
 from spt_dist.data.importers import read_folder
-from spt_dist.data.schema import MISSING
 
 
 def joints_at(*xy: tuple[float, float]) -> np.ndarray:

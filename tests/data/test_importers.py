@@ -3,8 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
+from spt_dist.body import MISSING
 from spt_dist.data.importers import Unreadable, parse_keypoints, read_folder, splits
-from spt_dist.data.schema import MISSING, DataError, Sample
+from spt_dist.data.schema import DataError, Sample
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from spt_dist.body import Joint, Label
+from spt_dist.body import MISSING, Joint, Label
 from spt_dist.data.importers import read_folder
 from spt_dist.data.pairs import PseudoPairs, _distances, _normalised, signatures
-from spt_dist.data.schema import MISSING, DataError, Sample, collate, flip_joints, flip_labels
+from spt_dist.data.schema import DataError, Sample, collate, flip_joints, flip_labels
 
 # A person of torso length 10 px, standing at x = 20 with the neck at y = 10: right is left in the picture.
 STANDING = {

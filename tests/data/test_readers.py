@@ -205,6 +205,13 @@ def test_webdataset_stops_when_too_many_are_broken(person, monkeypatch, tmp_path
         draw(reader, 20)
 
 
+def test_webdataset_stops_when_an_epoch_gives_no_batch(person, monkeypatch, tmp_path):
+    pack_broken(person, monkeypatch, tmp_path / "s", 2, {"p1"})
+    reader = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    with pytest.raises(DataError, match="gives rank 0 no batch of 2 readable samples"):
+        draw(reader, 1)
+
+
 @needs_dali
 def test_dali_stops_at_a_broken_sample(person, monkeypatch, tmp_path):
     pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3"})

@@ -1,7 +1,9 @@
 """People drawn from a seed: their truth (labels, joints) agrees with the picture, and they stay themselves."""
 
+import time
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from spt_dist.data.synthetic_look import Fabric, Scene
 from spt_dist.data.synthetic_paint import NARROWEST_BAND_PX, SUPERSAMPLING, fabric_tile, repeat_px
 from spt_dist.data.synthetic_skeleton import Limb, Pose
 
+LEAST_PICTURES_PER_S = 100  # of 128 x 64 px, on one core
 SIZES = [(64, 32), (64, 48), (128, 64), (256, 176), (256, 256), (33, 17)]
 FACE_JOINTS = (Joint.NOSE, Joint.L_EYE, Joint.R_EYE)
 STRAIGHT_LEG = Limb(0.05, 0.0, 0.05, 0.0)
@@ -215,3 +218,20 @@ def test_the_scene_is_what_no_label_covers():
 def test_a_size_too_small_for_a_person_is_an_error():
     with pytest.raises(ValueError, match=r"`size` is \(16, 8\)"):
         draw(_person(0), _standing(0), (16, 8))
+
+
+def test_one_core_draws_as_fast_as_training_reads():
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        rng = np.random.default_rng(0)
+        cast = [(sample_person(rng), sample_pose(rng)) for _ in range(25)]
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            for person, pose in cast:
+                draw(person, pose, (128, 64))
+            seconds.append(time.perf_counter() - start)
+    finally:
+        cv2.setNumThreads(threads)
+    assert len(cast) / min(seconds) >= LEAST_PICTURES_PER_S, seconds

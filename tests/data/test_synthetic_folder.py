@@ -35,6 +35,13 @@ def _digest(folder):
     }
 
 
+def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "train.txt").write_text("my photos\n")
+    with pytest.raises(ValueError, match="is not empty; name a new folder"):
+        draw_folder(tmp_path, 1, SIZE, 0)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["my photos\n"]
+
+
 def test_every_listed_picture_has_its_label_map_and_joints(folder):
     joints = _annotations(folder)
     names = [name for split in ("train", "val", "test") for name in (folder / f"{split}.txt").read_text().split()]
