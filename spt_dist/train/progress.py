@@ -17,7 +17,6 @@ from rich.table import Column
 from spt_dist import config
 
 POLL_S = 0.5
-WAITING = {"pace": "", "left": "-:--:--", "losses": "waiting"}
 # In a narrow window the losses give way; the rest keeps its least width.
 COLUMNS = (
     TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10)),
@@ -36,7 +35,9 @@ def show_progress(run: Path, stages: config.Stages) -> Iterator[None]:
     done = threading.Event()
     with Progress(*COLUMNS, console=console) as progress:
         tasks = {
-            name: progress.add_task(name.replace("_", " "), total=plan["images"], start=False, **WAITING)
+            name: progress.add_task(
+                name.replace("_", " "), total=plan["images"], start=False, pace="", left="-:--:--", losses="waiting"
+            )
             for name, plan in asdict(stages).items()
             if plan["images"]
         }
