@@ -20,8 +20,8 @@ from spt_dist.train.state import build_networks
 
 BATCH, STEPS, SIZE = 4, 5, (32, 16)
 # Each stage starts from fresh networks, with the paper's terms, at about its rate (2e-4). These steps are chaotic: at
-# 1e-3, over twenty steps, or with an L1 term, whose gradient jumps where pixels agree, even plain torch parts from itself
-# when a batch is summed in another order.
+# 1e-3, over twenty steps, or with an L1 term, whose gradient jumps where pixels agree, even plain torch parts from
+# itself when a batch is summed in another order.
 LEARNING_RATE = 1e-4
 SETTINGS = config.Config(
     data=config.Data(image_size=SIZE, heatmap_sigma_px=2.0, batch=BATCH),
