@@ -144,7 +144,7 @@ def save(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG or JPEG, by the name's ending."""
     if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OSError(f"cannot write the picture `{path}`: its name must end in .png or .jpg")
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options = [] if Path(path).suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
         raise OSError(f"cannot write the picture `{path}`; does its folder exist?")
 
