@@ -19,8 +19,7 @@ def write_report(run: Path, rows: list[dict[str, Any]], remarks: list[str]) -> P
     metrics = list(dict.fromkeys((row["metric"], row["definition"], row["better"]) for row in rows))
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     values = {(row["variant"], row["metric"]): row["value"] for row in rows}
-    text = (run / "log.jsonl").read_text()
-    log = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    log = read_log(run / "log.jsonl")
     page = (
         Environment(autoescape=True)
         .from_string(files("spt_dist").joinpath(TEMPLATE).read_text())
@@ -43,6 +42,11 @@ def write_report(run: Path, rows: list[dict[str, Any]], remarks: list[str]) -> P
     path = run / "evaluation" / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The reports of a log file; a last line without its end is not one yet."""
+    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def draw_curves(log: list[dict[str, Any]]) -> bytes:

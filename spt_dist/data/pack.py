@@ -87,9 +87,9 @@ def pack(
         splits = {name: _write_split(name, split, spool, aside, shard_samples) for name, split in kept.items()}
     (aside / "spool").unlink()
     _write(aside / MANIFEST, Manifest(aside, size, how, min_joints, len(rejected), splits).to_json().encode())
-    _sync_folder(aside)
+    flush(aside)
     aside.rename(out)
-    _sync_folder(out.parent)
+    flush(out.parent)
     return Manifest.load(out)
 
 
@@ -184,8 +184,8 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
-    """Make the folder's own entries durable."""
+def flush(path: Path) -> None:
+    """Make a file's content, or a folder's entries, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

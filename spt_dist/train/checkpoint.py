@@ -7,7 +7,6 @@ which a resuming run must share, and the versions that made it.
 """
 
 import json
-import os
 import platform
 import shutil
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import spt_dist
 from spt_dist import config
+from spt_dist.data.pack import flush
 from spt_dist.models.weights import save_weights
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position, State
@@ -147,17 +147,9 @@ def _random_states(device: torch.device) -> dict[str, torch.Tensor]:
 def _publish(writing: Path, final: Path) -> None:
     """Flush every file and folder of `writing`, then give it its final name."""
     for path in [*writing.rglob("*"), writing]:
-        _flush(path)
+        flush(path)
     writing.rename(final)
-    _flush(final.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(final.parent)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,13 +7,13 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from spt_dist.report import read_log
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position
 
@@ -22,16 +22,11 @@ class NonFiniteLossError(ArithmeticError):
     """A loss became NaN or infinite; the last checkpoint is good."""
 
 
-def read_log(file: Path) -> list[dict[str, Any]]:
-    """The reports of a log file; a last line without its end is not one yet."""
-    return [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-
-
 class RunLog:
     """Collects terms; writes on the leading rank only."""
 
-    def __init__(self, run: Path, every_imgs: int, ranks: Ranks):
-        self.every_imgs, self.ranks = every_imgs, ranks
+    def __init__(self, run: Path, ranks: Ranks):
+        self.ranks = ranks
         self.file = run / "log.jsonl"
         self.terms: dict[str, list[Tensor]] = {}
         self.since = (time.monotonic(), 0)

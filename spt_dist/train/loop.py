@@ -49,7 +49,7 @@ class Trainer:
             self.pseudo_pairs = PseudoPairs.from_shards(settings.data.shards, "train")
         engine = type(next(iter(self.state.engines.values()))).__name__
         self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, ranks.size, engine)
-        self.log = RunLog(run, settings.train.report_every_imgs, ranks)
+        self.log = RunLog(run, ranks)
         torch.manual_seed(settings.train.seed + ranks.rank)  # from here on, ranks draw their own dropout
 
     def train(self) -> None:

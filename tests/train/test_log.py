@@ -13,9 +13,10 @@ from spt_dist.data.manifest import Manifest
 from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import read_image
 from spt_dist.infer import Predictor
+from spt_dist.report import read_log
 from spt_dist.train import log, preview
 from spt_dist.train.engine import PlainEngine
-from spt_dist.train.log import NonFiniteLossError, RunLog, read_log
+from spt_dist.train.log import NonFiniteLossError, RunLog
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position, build_state
@@ -39,7 +40,7 @@ def clock(monkeypatch):
 
 
 def write_two_reports(run, clock, ranks=Ranks()):
-    made = RunLog(run, 8, ranks)
+    made = RunLog(run, ranks)
     made.start(Position("appearance", 0, 100))
     means = []
     for step, (images, seconds) in enumerate(((8, 4.0), (24, 2.0))):
@@ -96,7 +97,7 @@ def test_only_the_leading_rank_writes(tmp_path, clock):
 
 
 def test_a_non_finite_mean_is_an_error_and_not_a_line(tmp_path):
-    made = RunLog(tmp_path, 8, Ranks())
+    made = RunLog(tmp_path, Ranks())
     made.collect({"semantic/parsing": torch.tensor(float("inf")), "semantic/pose": torch.tensor(1.0)})
     with pytest.raises(NonFiniteLossError, match="semantic/parsing became non-finite in stage `semantic` at 8 images"):
         made.report(Position("semantic", 8, 8), 16)
