@@ -4,14 +4,14 @@ BIN := .venv/bin
 RUN ?= runs/demo
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo serve test test-fast check format clean
+.PHONY: help setup demo serve test test-fast test-kernels native bench check format clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 12
 
 setup: .venv/ready  ## make .venv and install everything into it
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml $(wildcard kernels/spt_kernels/*/*.cpp kernels/spt_kernels/*/*.h)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: '$(PYTHON)' is missing; install Python 3.11 to 3.13, or name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "setup: '$(PYTHON)' is $$($(PYTHON) -V); Python 3.11 to 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "setup: '$(PYTHON)' lacks venv; on Debian: apt-get install python3-venv"; exit 1; }
@@ -27,10 +27,19 @@ serve: setup     ## serve a trained run on loopback: make serve RUN=runs/demo
 	$(BIN)/spt serve $(RUN)
 
 test: setup check  ## all checks and tests
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not thorough'
+
+test-kernels: setup  ## every proof of the kernels, the long ones too
+	$(BIN)/pytest tests/kernels tests/golden
 
 test-fast: setup ## the tests that start no further processes
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow and not thorough'
+
+native: setup    ## build the compiled CPU forms again
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+bench: setup     ## time every kernel: results/bench.json and kernels/README.md
+	$(BIN)/python -m spt_kernels.bench all --json results/bench.json --markdown kernels/README.md
 
 check: setup     ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -20,19 +20,19 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from spt_kernels import part_warp
+from spt_kernels import part_masks as rasterise
+from spt_kernels import part_warp, pose_heatmaps
 from torch import Tensor
 from torch.nn import functional as F
 
 from spt_dist.affine import bound_stretch, fit_affine
 from spt_dist.body import HEAD_JOINTS, MASK_LIMBS, PART_INDEX, TORSO_JOINTS, WARP_PARTS, Joint
-from spt_dist.types import Heatmaps, Images, Joints, Masks, Transforms
+from spt_dist.types import Heatmaps, Images, Joints, Quads, Transforms
 
 HEAD_RADIUS = 0.40  # of the torso length
 LIMB_RADIUS = 0.20  # of the torso length
 LIMB_START = 0.1  # of the limb's length, beyond its upper joint
 NO_PART_PX = 1000.0
-ON_CORNER_PX = 1e-12
 SHOULDERS = (Joint.L_SHOULDER, Joint.R_SHOULDER)
 SIDES = ((Joint.R_HIP, Joint.R_SHOULDER), (Joint.L_HIP, Joint.L_SHOULDER))
 LIMBS = tuple(part for part in WARP_PARTS if part.mirror)
@@ -40,36 +40,46 @@ assert [part.name for part in WARP_PARTS] == ["body", "head", *(limb.name for li
 
 
 class PartWarps(NamedTuple):
-    """How the parts of a source picture move into a target pose; masks are those of the target, at picture size."""
+    """How the parts of a source picture move into a target pose: maps and corners in px of a picture of `size`.
+
+    `quads` are those of the target pose, `transforms` map it to the source's.
+    """
 
     transforms: Transforms
-    masks: Bool[Tensor, "b p h w"]
+    quads: Quads
+    size: tuple[int, int]
 
 
-def heatmaps(joints: Joints, size: tuple[int, int], sigma_px: float = 6.0) -> Heatmaps:
-    """`exp(-d^2 / (2 sigma^2))` round every joint, d in px; zero for a missing one."""
-    x, y = (torch.arange(length, device=joints.device).to(joints) for length in (size[1], size[0]))
-    across = torch.exp(-(x - joints[..., 0:1]).square() / (2 * sigma_px**2))  # [b 18 w]
-    down = torch.exp(-(y - joints[..., 1:2]).square() / (2 * sigma_px**2)) * (joints[..., 2:3] > 0)
-    return down[..., :, None] * across[..., None, :]
+def heatmaps(joints: Joints, size: tuple[int, int], sigma_px: float = 6.0, out: Heatmaps | None = None) -> Heatmaps:
+    """`exp(-d^2 / (2 sigma^2))` round every joint, d in px; zero for a missing one. Written into `out` where given."""
+    return pose_heatmaps(joints[..., :2], joints[..., 2] > 0, size, sigma_px, out)
 
 
 @torch.no_grad()
-def part_masks(joints: Joints, size: tuple[int, int]) -> Bool[Tensor, "b 10 h w"]:
-    """Where each part of the body lies: all for the body, a box for the head, a quadrilateral for a limb."""
+def part_quads(joints: Joints, size: tuple[int, int]) -> Quads:
+    """Where each part of the body lies: the frame for the body, a box for the head, a quadrilateral for a limb.
+
+    Corners (x, y) in px, in float64: whether a pixel lies on a border is a matter of rounding. NaN: no such part.
+    """
     joints = joints.double()
-    body = torch.ones(len(joints), 1, *size, dtype=torch.bool, device=joints.device)
-    left, top, right, bottom = (side[:, None, None, None] for side in _head_box(joints, size).unbind(-1))
-    x, y = (torch.arange(length, device=joints.device) for length in (size[1], size[0]))
-    head = (x >= left) & (x < right) & (y[:, None] >= top) & (y[:, None] < bottom)
     corners, visible = _limbs(joints, "mask")
-    return torch.cat([body, head, _fill(corners, size) & visible[..., None, None]], dim=1)
+    limbs = torch.where(visible[..., None, None], corners, torch.nan)
+    left, top, right, bottom = (_head_box(joints, size) - 0.5).unbind(-1)  # its ends are excluded
+    head = torch.stack([left, top, right, top, right, bottom, left, bottom], dim=-1).unflatten(-1, (4, 2))
+    head = torch.where(((right > left) & (bottom > top))[:, None, None], head, torch.nan)
+    return torch.cat([frame_quads(joints, size), head[:, None], limbs], dim=1)
 
 
-def resize_masks(masks: Bool[Tensor, "b p H W"] | Masks, size: tuple[int, int]) -> Masks:
-    """Masks at another size, soft at their borders: bilinear at half-pixel centres, without antialiasing."""
-    masks = masks.float() if masks.dtype == torch.bool else masks
-    return F.interpolate(masks, size, mode="bilinear", align_corners=False, antialias=False)
+def frame_quads(like: Tensor, size: tuple[int, int]) -> Quads:
+    """The quadrilateral round the whole picture, for every sample of `like`: [b 1 4 2]."""
+    height, width = size
+    frame = [[-1, -1], [width, -1], [width, height], [-1, height]]
+    return torch.tensor(frame, dtype=torch.float64, device=like.device).expand(len(like), 1, 4, 2)
+
+
+def part_masks(joints: Joints, size: tuple[int, int]) -> Bool[Tensor, "b 10 h w"]:
+    """Where each part of the body lies, as pictures; see `part_quads`."""
+    return rasterise(part_quads(joints, size), size)
 
 
 @torch.no_grad()
@@ -103,7 +113,8 @@ def part_warps(
     target_joints: Joints, source_joints: Joints, size: tuple[int, int], max_stretch: float | None = None
 ) -> PartWarps:
     """All that the part-wise warp from a source pose into a target pose needs; see `part_transforms`."""
-    return PartWarps(part_transforms(target_joints, source_joints, size, max_stretch), part_masks(target_joints, size))
+    transforms = part_transforms(target_joints, source_joints, size, max_stretch)
+    return PartWarps(transforms, part_quads(target_joints, size), size)
 
 
 @torch.no_grad()
@@ -120,7 +131,7 @@ def face_transforms(joints: Joints, size: tuple[int, int]) -> Float[Tensor, "b 1
 def crop_faces(images: Images, joints: Joints) -> Images:
     """The head's box of each picture, enlarged to the picture's own size; black where no head is seen."""
     size = (images.shape[-2], images.shape[-1])
-    return part_warp(images, face_transforms(joints, size), torch.ones_like(images[:, :1]), size)
+    return part_warp(images, face_transforms(joints, size), frame_quads(joints, size), size)
 
 
 @torch.no_grad()
@@ -200,26 +211,6 @@ def _limbs(joints: Tensor, purpose: str) -> tuple[Tensor, Tensor]:
     half = torch.where(length > 0, half, 1.0)  # a limb seen end on
     corners = torch.stack([start + half, start - half, end - half, end + half], dim=-2)
     return corners, (joints[:, upper, 2] > 0) & (joints[:, lower, 2] > 0)
-
-
-def _fill(corners: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pixels whose centres lie in the quadrilaterals, borders included: [b n 4 2] -> [b n h w].
-
-    Even-odd crossings of the vertical rays from each centre, up and down (O'Rourke): inside both are odd, on a border
-    they differ. Whether a centre lies on a slanted border is a matter of rounding, so the order of the arithmetic is
-    part of the definition.
-    """
-    x, y = (torch.arange(length, device=corners.device).to(corners) for length in (size[1], size[0]))
-    px, py = ((corners[..., axis, None] - grid).unbind(-2) for axis, grid in ((0, x), (1, y)))  # [b n w], [b n h]
-    below = above = corner = torch.zeros((), dtype=torch.bool, device=corners.device)
-    for this, last in ((0, 3), (1, 0), (2, 1), (3, 2)):
-        x1, x0 = px[this][..., None, :], px[last][..., None, :]  # [b n 1 w]
-        y1, y0 = py[this][..., :, None], py[last][..., :, None]  # [b n h 1]
-        corner = corner | ((x1.abs() < ON_CORNER_PX) & (y1.abs() < ON_CORNER_PX))
-        crossing = (y1 * x0 - y0 * x1) * (x0 - x1).sign()
-        below = below ^ (((x1 > 0) != (x0 > 0)) & (crossing > 0))
-        above = above ^ (((x1 < 0) != (x0 < 0)) & (crossing < 0))
-    return below | above | corner
 
 
 def _point_pairs(target: Tensor, source: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:

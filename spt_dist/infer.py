@@ -138,7 +138,7 @@ class Predictor:
         source = view(images, labels, source_joints, sigma_px)
         target = view(images, labels, target_joints, sigma_px)
         warps = part_warps(target_joints, source_joints, self.size, networks.appearance.max_stretch)
-        parsing = self.semantic(source.parsing, source.heatmaps, target.heatmaps, warps).softmax(1)
+        parsing = self.semantic(source.maps, target.heatmaps, warps).softmax(1)
         image = self.appearance(source.image, source.parsing, source.heatmaps, parsing, target.heatmaps, warps)
         return image, parsing
 

@@ -7,14 +7,14 @@ shares of a batch is the term of the whole batch: data-parallel training compute
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
-from spt_kernels import semantic_gram
+from jaxtyping import Float, UInt8
+from spt_kernels import semantic_style_loss
 from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
-from spt_dist.body import FOREGROUND_LABELS, Label
+from spt_dist.body import FOREGROUND_LABELS, STYLE_LABELS, Label
 from spt_dist.regions import PRESENT_PX, region_means
-from spt_dist.types import Features, Grams, Heatmaps, Images, LabelBytes, Masks, Parsing, Scalar
+from spt_dist.types import Features, Heatmaps, Images, LabelBytes, Parsing, Scalar
 
 LabelWeights = Float[Tensor, "10"]
 
@@ -38,32 +38,19 @@ def semantic_style(
     fake_b: Features,
     real_a: Features,
     fake_a: Features,
-    mask_a: Masks,
-    mask_b: Masks,
+    labels_a: UInt8[Tensor, "b H W"],
+    labels_b: UInt8[Tensor, "b H W"],
     by_area: bool = False,
 ) -> Scalar:
     """Semantic-aware style loss: Gram matrices inside each region, B^ against A and B^ against A^.
 
     `mean((v G(B^) - v G(A))^2) + mean((v G(A^) - v G(B^))^2)` over [b, r, c, c], with the visibility
     `v[b, r] = max(mask_a) max(mask_b)`: a region counts where both poses show it. The features are relu2_1 of the
-    generated B^, of the source A and of the cycle's A^; the masks are `regions.style_masks` of either parsing.
-    `by_area` (ours) divides a Gram matrix by its region's area (the sum of the squared mask, one feature pixel at
-    least) instead of by h w, so that small regions weigh as much as large ones. The masks get no gradient.
+    generated B^, of the source A and of the cycle's A^; a mask is a label of `body.STYLE_LABELS` in either pose's label
+    map, averaged over a feature's pixels. `by_area` (ours) divides a Gram matrix by its region's area (the sum of the
+    squared mask, one feature pixel at least) instead of by h w, so that small regions weigh as much as large ones.
     """
-    visibility = (mask_a.amax(dim=(2, 3)) * mask_b.amax(dim=(2, 3))).detach()[..., None, None]
-    gram_fake_b = visibility * _gram(fake_b, mask_b, by_area)
-    gram_real_a = visibility * _gram(real_a, mask_a, by_area)
-    gram_fake_a = visibility * _gram(fake_a, mask_a, by_area)
-    return mse_loss(gram_fake_b, gram_real_a) + mse_loss(gram_fake_a, gram_fake_b)
-
-
-def _gram(features: Features, masks: Masks, by_area: bool) -> Grams:
-    gram = semantic_gram(features, masks)
-    if not by_area:
-        return gram
-    pixels = masks.shape[2] * masks.shape[3]
-    areas = masks.detach().square().sum(dim=(2, 3)).clamp(min=1.0)
-    return gram * (pixels / areas)[..., None, None]
+    return semantic_style_loss(fake_b, real_a, fake_a, labels_a, labels_b, STYLE_LABELS, by_area)
 
 
 def parsing(logits: Parsing, labels: LabelBytes, label_weights: LabelWeights) -> Scalar:

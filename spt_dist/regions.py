@@ -1,4 +1,4 @@
-"""What a parsing map says about its picture: colour, area and style masks of every region. Pure, batched torch.
+"""What a parsing map says about its picture: colour and area of every region. Pure, batched torch.
 
 A region is a label's part of the picture; a parsing map may be soft (a softmax over the labels), and every mean here is
 then weighted by it. The losses, the generators' inputs and the flat-fill baseline share these functions.
@@ -7,9 +7,8 @@ then weighted by it. The losses, the generators' inputs and the flat-fill baseli
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
-from spt_dist.body import FLIP_LABELS, STYLE_LABELS, Label
+from spt_dist.body import FLIP_LABELS, Label
 from spt_dist.types import Images, Parsing
 
 PRESENT_PX = 1.0  # a region smaller than one pixel has no colour of its own
@@ -56,8 +55,3 @@ def paint(colours: Colours, parsing: Parsing) -> Images:
 def flat_fill(image: Images, parsing: Parsing, target_parsing: Parsing) -> Images:
     """The source's mean colour per label, painted into the target parsing: the baseline without any network."""
     return paint(region_colours(image, parsing), target_parsing)
-
-
-def style_masks(parsing: Parsing, size: tuple[int, int]) -> Float[Tensor, "b 8 i j"]:
-    """The masks of `body.STYLE_LABELS` at feature size (height, width), averaged over each feature's pixels."""
-    return adaptive_avg_pool2d(parsing[:, list(STYLE_LABELS)], size)

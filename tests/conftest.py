@@ -15,6 +15,14 @@ install_import_hook(["spt_dist", "spt_kernels"], "beartype.beartype(conf=beartyp
 torch.set_num_threads(int(os.environ.get("SPT_TEST_THREADS", "1")))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of kernels on a GPU say so where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device: this kernel's run on a GPU is unmeasured"))
+
+
 def _folder(variable: str, default: str) -> Path:
     path = Path(os.environ.get(variable, default))
     if not path.is_dir():

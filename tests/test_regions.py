@@ -1,8 +1,8 @@
 import torch
 from torch.testing import assert_close
 
-from spt_dist.body import STYLE_LABELS, Label
-from spt_dist.regions import flat_fill, paint, region_colours, region_means, style_masks
+from spt_dist.body import Label
+from spt_dist.regions import flat_fill, paint, region_colours, region_means
 
 
 def parsing_of(labels: list[list[int]]) -> torch.Tensor:
@@ -47,10 +47,3 @@ def test_the_flat_fill_of_a_flat_picture_is_the_picture() -> None:
     assert_close(flat_fill(flat, PARSING, PARSING), flat)
     mirrored = flat_fill(flat, PARSING, PARSING.flip(3))
     assert_close(mirrored, flat.flip(3))
-
-
-def test_style_masks_are_averages_over_feature_pixels() -> None:
-    masks = style_masks(PARSING, (1, 2))
-    assert masks.shape == (1, len(STYLE_LABELS), 1, 2)
-    assert masks[0, STYLE_LABELS.index(Label.UPPER), 0].tolist() == [0, 1]
-    assert masks[0, STYLE_LABELS.index(Label.L_ARM), 0].tolist() == [0.5, 0]

@@ -1,6 +1,17 @@
 """Tensor operations of part-wise person generation, each with its definition, a fast CPU form and a Triton kernel."""
 
+from spt_kernels.norm_act import norm_act
+from spt_kernels.part_masks import part_masks
 from spt_kernels.part_warp import part_warp
-from spt_kernels.semantic_gram import semantic_gram
+from spt_kernels.pose_heatmaps import pose_heatmaps
+from spt_kernels.semantic_gram import semantic_gram, semantic_gram_soft, semantic_style_loss
 
-__all__ = ["part_warp", "semantic_gram"]
+__all__ = [
+    "norm_act",
+    "part_masks",
+    "part_warp",
+    "pose_heatmaps",
+    "semantic_gram",
+    "semantic_gram_soft",
+    "semantic_style_loss",
+]

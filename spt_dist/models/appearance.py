@@ -137,7 +137,7 @@ class AppearanceGenerator(nn.Module):
         """As `decode`, from the stacked (heat maps 18, parsing 9[, flat colours 3]) channels.
 
         `half_warps` are those of the global network under the local enhancer; warps of the full size serve as well,
-        since their masks carry the size that they are given at.
+        since they carry the size that they are given at.
         """
         if self.local_net is None:
             features = self.global_net.decode(source.levels, self.global_net.encode_target(inputs.full), warps)

@@ -1,8 +1,9 @@
 """The layers that the networks are made of."""
 
 import torch
+from spt_kernels import norm_act
 from torch import Tensor, nn
-from torch.nn.functional import dropout2d, group_norm, leaky_relu
+from torch.nn.functional import dropout2d, leaky_relu
 
 from spt_dist.types import Features
 
@@ -11,17 +12,25 @@ NORM_EPS = 1e-3
 
 
 class ScalarLayerNorm(nn.Module):
-    """Normalises over channels, rows and columns together; one scalar weight and one scalar bias."""
+    """Normalises over channels, rows and columns together, with one scalar weight and bias; then a leaky ReLU.
 
-    def __init__(self) -> None:
+    `slope` is that of the leaky ReLU: 1 for none, 0 for a ReLU.
+    """
+
+    def __init__(self, slope: float = 1.0) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
         self.bias = nn.Parameter(torch.zeros(1))
+        self.slope = slope
 
     def forward(self, x: Features) -> Features:
         """Normalise x [b c h w], sample by sample."""
-        channels = x.shape[1]
-        return group_norm(x, 1, self.weight.expand(channels), self.bias.expand(channels), NORM_EPS)
+        return norm_act(x, 1, self.weight, self.bias, NORM_EPS, self.slope)
+
+
+def instance_norm(x: Features, slope: float = 0.0) -> Features:
+    """Normalise every channel of every sample, then a leaky ReLU; `slope` 1 for none, 0 for a ReLU."""
+    return norm_act(x, groups=x.shape[1], slope=slope)
 
 
 class DownBlock(nn.Module):
@@ -38,12 +47,15 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """4x4 transposed convolution of stride 2, norm, 2-d dropout: doubles the size of what is already rectified."""
+    """4x4 transposed convolution of stride 2, norm, ReLU, 2-d dropout: doubles the size of what is already rectified.
+
+    The published order has the dropout in front of the ReLU; scaling or dropping whole channels, it commutes with it.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
-        self.norm = ScalarLayerNorm()
+        self.norm = ScalarLayerNorm(slope=0.0)
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:

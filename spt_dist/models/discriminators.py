@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import instance_norm, leaky_relu
+from torch.nn.functional import leaky_relu
 
-from spt_dist.models.blocks import LEAK
+from spt_dist.models.blocks import LEAK, instance_norm
 from spt_dist.types import Features
 
 KERNEL = 4
@@ -48,5 +48,5 @@ class PatchDiscriminator(nn.Module):
             )
         x = leaky_relu(self.first(x), LEAK, inplace=True)
         for conv in self.middle:
-            x = leaky_relu(instance_norm(conv(x)), LEAK, inplace=True)
+            x = instance_norm(conv(x), slope=LEAK)
         return self.last(x)

@@ -7,10 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from spt_dist.body import Label
+from spt_dist.body import Joint, Label
 from spt_dist.geometry import heatmaps
 from spt_dist.types import Heatmaps, ImageBytes, Images, Joints, LabelBytes, Parsing
 
+# A parsing and the heat maps of its pose: what H_S reads of the source, and what its discriminator judges.
+Maps = Float[Tensor, "b 28 h w"]
 # The published networks do not read the background's channel.
 NetworkParsing = Float[Tensor, "b 9 h w"]
 
@@ -19,15 +21,29 @@ class View(NamedTuple):
     """One person in one pose, as the networks read it; all on one device."""
 
     image: Images
-    parsing: Parsing
-    heatmaps: Heatmaps
+    labels: LabelBytes
     joints: Joints
+    maps: Maps
+
+    @property
+    def parsing(self) -> Parsing:
+        """The labels, one channel each: a slice of `maps`."""
+        return self.maps[:, : len(Label)]
+
+    @property
+    def heatmaps(self) -> Heatmaps:
+        """The joints' heat maps: a slice of `maps`."""
+        return self.maps[:, len(Label) :]
 
 
 def view(images: ImageBytes, labels: LabelBytes, joints: Joints, sigma_px: float) -> View:
-    """Scale images to [-1, 1], spread labels over channels and draw heat maps of width `sigma_px`."""
-    size = (images.shape[1], images.shape[2])
-    return View(to_float(images), one_hot(labels), heatmaps(joints, size, sigma_px), joints)
+    """Scale images to [-1, 1]; spread labels over channels and draw heat maps of width `sigma_px`, side by side."""
+    batch, height, width = labels.shape
+    maps = torch.empty(batch, len(Label) + len(Joint), height, width, device=labels.device)
+    seen = View(to_float(images), labels, joints, maps)
+    one_hot(labels, out=seen.parsing)
+    heatmaps(joints, (height, width), sigma_px, out=seen.heatmaps)
+    return seen
 
 
 def to_float(images: ImageBytes) -> Images:
@@ -42,9 +58,12 @@ def to_bytes(images: Images) -> ImageBytes:
     )
 
 
-def one_hot(labels: LabelBytes) -> Parsing:
-    """Labels [b h w] as one channel per label."""
-    return (labels[:, None] == torch.arange(len(Label), dtype=torch.uint8, device=labels.device)[:, None, None]).float()
+def one_hot(labels: LabelBytes, out: Parsing | None = None) -> Parsing:
+    """Labels [b h w] as one channel per label, written into `out` where given."""
+    each = torch.arange(len(Label), dtype=torch.uint8, device=labels.device)[:, None, None]
+    if out is None:
+        out = torch.empty(len(labels), len(Label), *labels.shape[1:], device=labels.device)
+    return torch.eq(labels[:, None], each, out=out)
 
 
 def foreground(parsing: Parsing) -> NetworkParsing:

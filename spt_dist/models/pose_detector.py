@@ -6,11 +6,11 @@ instance norm have no bias (it would be subtracted again).
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import instance_norm, relu, tanh
+from torch.nn.functional import tanh
 
 from spt_dist.body import Joint
 from spt_dist.config import PoseDetector as PoseDetectorConfig
-from spt_dist.models.blocks import require_divisible
+from spt_dist.models.blocks import instance_norm, require_divisible
 from spt_dist.types import Heatmaps, Images
 
 FACTOR = 4  # two halvings
@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """[b c h w] -> [b c h w]."""
-        return x + instance_norm(self.second(relu(instance_norm(self.first(x)), inplace=True)))
+        return x + instance_norm(self.second(instance_norm(self.first(x))), slope=1.0)
 
 
 class PoseDetector(nn.Module):
@@ -55,11 +55,11 @@ class PoseDetector(nn.Module):
         require_divisible((height, width), FACTOR, type(self).__name__)
         if min(height, width) < 2 * FACTOR:
             raise ValueError(f"PoseDetector cannot read {height}x{width} px; it needs 8x8 px at least")
-        x = relu(instance_norm(self.first(image)), inplace=True)
+        x = instance_norm(self.first(image))
         for down in self.downs:
-            x = relu(instance_norm(down(x)), inplace=True)
+            x = instance_norm(down(x))
         for block in self.blocks:
             x = block(x)
         for up in self.ups:
-            x = relu(instance_norm(up(x)), inplace=True)
+            x = instance_norm(up(x))
         return tanh(self.last(x))

@@ -13,6 +13,7 @@ from spt_dist.body import Joint, Label
 from spt_dist.config import Semantic
 from spt_dist.geometry import PartWarps
 from spt_dist.models.blocks import require_divisible
+from spt_dist.models.inputs import Maps
 from spt_dist.models.unet import UNet, warp_features
 from spt_dist.types import Heatmaps, Parsing
 
@@ -38,13 +39,14 @@ class SemanticGenerator(nn.Module):
             dropout=0.0,
         )
 
-    def forward(
-        self, source_parsing: Parsing, source_heatmaps: Heatmaps, target_heatmaps: Heatmaps, warps: PartWarps
-    ) -> Parsing:
-        """Logits [b 10 h w]; their softmax is the parsing that H_A reads. `warps` are those of target and source."""
-        height, width = source_parsing.shape[2:]
+    def forward(self, source_maps: Maps, target_heatmaps: Heatmaps, warps: PartWarps) -> Parsing:
+        """Logits [b 10 h w]; their softmax is the parsing that H_A reads.
+
+        `source_maps` are the source's parsing and heat maps; `warps` those from the source to the target.
+        """
+        height, width = source_maps.shape[2:]
         require_divisible((height, width), self.unet.factor, type(self).__name__)
         target = target_heatmaps
         if self.warped_input:
-            target = torch.cat([target_heatmaps, warp_features(source_parsing, warps)], dim=1)
-        return self.unet(torch.cat([source_parsing, source_heatmaps], dim=1), target, warps)
+            target = torch.cat([target_heatmaps, warp_features(source_maps[:, : len(Label)], warps)], dim=1)
+        return self.unet(source_maps, target, warps)

@@ -13,7 +13,7 @@ from spt_kernels import part_warp
 from torch import Tensor, nn
 from torch.nn.functional import relu_
 
-from spt_dist.geometry import PartWarps, resize_masks
+from spt_dist.geometry import PartWarps
 from spt_dist.models.blocks import DownBlock, UpBlock
 from spt_dist.types import Features
 
@@ -100,7 +100,7 @@ class UNet(nn.Module):
         skips = [torch.cat(pair, dim=1) for pair in zip(self._warp(source, warps), target, strict=True)]
         x = relu_(skips.pop())
         for up in self.ups:
-            x = relu_(torch.cat([up(x), skips.pop()], dim=1))
+            x = torch.cat([up(x), relu_(skips.pop())], dim=1)
         return x
 
     def _warp(self, levels: list[Tensor], warps: PartWarps) -> list[Tensor]:
@@ -109,6 +109,4 @@ class UNet(nn.Module):
 
 def warp_features(features: Features, warps: PartWarps) -> Features:
     """Move features [b c h w] part by part to the target pose; `warps` may be given at any image size."""
-    height, width = warps.masks.shape[2:]
-    masks = resize_masks(warps.masks, (features.shape[2], features.shape[3]))
-    return part_warp(features, warps.transforms, masks, (height, width))
+    return part_warp(features, warps.transforms, warps.quads, warps.size)

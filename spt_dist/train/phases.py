@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
-from spt_dist.regions import style_masks
 from spt_dist.train.engine import Engine, frozen_except
 from spt_dist.train.scene import Scene
 
@@ -75,9 +74,9 @@ def semantic_terms(turn: Turn) -> Terms:
     """H_S learns its pseudo label, and to look like a parsing map."""
     source, pseudo = turn.scene.source, turn.scene.pseudo
     assert pseudo is not None, "the semantic stages are given pseudo pairs"
-    logits = turn.networks["semantic"](source.parsing, source.heatmaps, pseudo.view.heatmaps, pseudo.warps)
+    logits = turn.networks["semantic"](source.maps, pseudo.view.heatmaps, pseudo.warps)
     weights = losses.label_weights(turn.config.networks.semantic.label_weights).to(logits.device)
-    terms = {"parsing": losses.parsing(logits, pseudo.labels, weights)}
+    terms = {"parsing": losses.parsing(logits, pseudo.view.labels, weights)}
     if turn.config.losses.parsing_adversarial:
         judged = torch.cat([logits.softmax(1), pseudo.view.heatmaps], 1)
         turn.fakes["parsing_discriminator"] = judged.detach()
@@ -94,7 +93,7 @@ class Drawing:
         if scene.own_pose:
             self.parsing_b = source.parsing
         else:
-            logits = networks["semantic"](source.parsing, source.heatmaps, target.heatmaps, scene.there)
+            logits = networks["semantic"](source.maps, target.heatmaps, scene.there)
             self.parsing_b = logits.softmax(1)
         draw = networks["appearance"]
         self.fake_b: Tensor = draw(
@@ -146,10 +145,9 @@ def _content(drawing: Drawing) -> Tensor:
 
 def _style(drawing: Drawing) -> Tensor:
     real_a, fake_b, fake_a = drawing.features
-    size = (real_a.shape[2], real_a.shape[3])
-    mask_a, mask_b = style_masks(drawing.scene.source.parsing, size), style_masks(drawing.parsing_b.detach(), size)
+    labels_b = drawing.parsing_b.argmax(1).to(torch.uint8)
     by_area = drawing.turn.config.networks.features.normalise
-    return losses.semantic_style(fake_b, real_a, fake_a, mask_a, mask_b, by_area=by_area)
+    return losses.semantic_style(fake_b, real_a, fake_a, drawing.scene.source.labels, labels_b, by_area=by_area)
 
 
 def _region_colour(drawing: Drawing) -> Tensor:
@@ -200,8 +198,7 @@ def _judge(turn: Turn, name: str, real: Tensor) -> Terms:
 def parsing_discriminator_terms(turn: Turn) -> Terms:
     """Tell a person's parsing map from one that H_S made, given the pose."""
     assert turn.scene.pseudo is not None, "the semantic stages are given pseudo pairs"
-    pseudo = turn.scene.pseudo.view
-    return _judge(turn, "parsing_discriminator", torch.cat([pseudo.parsing, pseudo.heatmaps], 1))
+    return _judge(turn, "parsing_discriminator", turn.scene.pseudo.view.maps)
 
 
 def image_discriminator_terms(turn: Turn) -> Terms:

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from torch import Tensor
-
 from spt_dist import config
 from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.schema import Pairs
@@ -15,7 +13,6 @@ class Pseudo(NamedTuple):
     """The pseudo label of H_S: the map and pose of another person in the same kind of clothes."""
 
     view: View
-    labels: Tensor  # uint8 [b, h, w]
     warps: PartWarps  # from the source to this pose
 
 
@@ -47,5 +44,5 @@ def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | No
     if pseudo_pairs is not None:
         labels, joints = pseudo_pairs.match(source_batch, target_batch.joints)
         pseudo_view = view(source_batch.images, labels, joints, sigma_px)
-        pseudo = Pseudo(pseudo_view, labels, part_warps(joints, source.joints, size, stretch))
+        pseudo = Pseudo(pseudo_view, part_warps(joints, source.joints, size, stretch))
     return Scene(source, target, there, back, own_pose, pseudo)

@@ -7,7 +7,7 @@ from spt_kernels import part_warp
 from spt_kernels.part_warp import _triton, reference
 from torch.testing import assert_close
 
-from spt_dist.geometry import crop_faces, resize_masks
+from spt_dist.geometry import crop_faces, frame_quads, part_quads
 
 pytestmark = pytest.mark.golden
 SIZE = (256, 256)
@@ -29,33 +29,38 @@ def transforms(geometry):
 
 
 @pytest.fixture(scope="module")
-def masks(geometry):
-    return torch.from_numpy(np.unpackbits(geometry["part_masks"][:2], axis=-1).astype(bool))
+def quads(geometry):
+    """Corners of the recorded target poses; `test_geometry_golden` shows that they give the recorded masks."""
+    yx = torch.from_numpy(geometry["keypoints_yx"][geometry["pairs"][:2, 1]]).float()
+    visible = (yx >= 0).all(dim=-1, keepdim=True)
+    return part_quads(torch.cat([yx.flip(-1), visible], dim=-1), SIZE)
 
 
 @pytest.mark.parametrize("form", [reference.part_warp, part_warp], ids=["reference", "op"])
 @pytest.mark.parametrize("level", ["full", "half"])
-def test_values_and_gradients(recorded, transforms, masks, level, form):
+def test_values_and_gradients(recorded, transforms, quads, level, form):
     features = recorded[f"{level}_x"].clone().requires_grad_()
-    values = form(features, transforms, resize_masks(masks, tuple(features.shape[-2:])), SIZE)
+    values = form(features, transforms, quads, SIZE)
     (gradient,) = torch.autograd.grad(values, features, recorded[f"{level}_gy"])
     assert_close(values, recorded[f"{level}_y"], rtol=0, atol=1e-5)
     assert_close(gradient, recorded[f"{level}_gx"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("level", ["half", pytest.param("full", marks=pytest.mark.thorough)])
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the interpreter's run; a GPU's is among the kernel tests")
-def test_the_kernel_is_as_near_as_float32_positions_allow(recorded, transforms, masks):
-    """The recording's positions are rounded to float32: its values lie up to 2.4e-5 from the exact ones."""
-    features = recorded["half_x"]
+def test_kernels_in_the_interpreter(recorded, transforms, quads, level):
+    features = recorded[f"{level}_x"]
     ndc = reference.ndc_transforms(transforms, tuple(features.shape[-2:]), SIZE)
-    values, _ = _triton.forward(features, ndc, resize_masks(masks, tuple(features.shape[-2:])))
-    assert_close(values, recorded["half_y"], rtol=0, atol=3e-5)
+    values, winners = _triton.forward(features, ndc, quads, SIZE)
+    gradient = _triton.backward(recorded[f"{level}_gy"], winners, ndc, quads, SIZE)
+    assert_close(values, recorded[f"{level}_y"], rtol=0, atol=1e-5)
+    assert_close(gradient, recorded[f"{level}_gx"], rtol=0, atol=1e-5)
 
 
 def test_face(geometry, recorded):
     faces = recorded["face_x_stride4"]
     transforms = torch.from_numpy(geometry["face_transforms"][:2, :, :6]).float().unflatten(-1, (2, 3))
-    result = part_warp(faces, transforms, torch.ones_like(faces[:, :1]), SIZE)
+    result = part_warp(faces, transforms, frame_quads(faces, SIZE), SIZE)
     assert_close(result, recorded["face_y"], rtol=0, atol=1e-5)
 
 

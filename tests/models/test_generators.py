@@ -37,11 +37,15 @@ def test_the_semantic_generator_reads_every_input_and_learns_everywhere(pair, wa
     torch.manual_seed(0)
     network = SemanticGenerator(Semantic(widths=WIDTHS, warped_input=warped_input))
     inputs = [pair.source.parsing, pair.source.heatmaps, pair.target.heatmaps]
-    logits = network(*inputs, pair.warps)
+
+    def draw(parsing, source_heatmaps, target_heatmaps):
+        return network(torch.cat([parsing, source_heatmaps], 1), target_heatmaps, pair.warps)
+
+    logits = draw(*inputs)
     assert logits.shape == (2, 10, 64, 48)
     for changed in range(3):
         others = [x.flip(0) if i == changed else x for i, x in enumerate(inputs)]
-        assert (network(*others, pair.warps) - logits).abs().max() > 1e-4
+        assert (draw(*others) - logits).abs().max() > 1e-4
     logits.square().mean().backward()
     assert without_gradient(network) == []
 
@@ -105,6 +109,4 @@ def test_sizes_that_do_not_fit_are_refused(pair) -> None:
     with pytest.raises(ValueError, match=r"AppearanceGenerator cannot take 64x48 px: .* multiples of 32"):
         drawn(AppearanceGenerator(Appearance(widths=deep[:-1], local_enhancer=True)), pair)
     with pytest.raises(ValueError, match=r"SemanticGenerator cannot take 64x48 px: .* multiples of 32"):
-        SemanticGenerator(Semantic(widths=deep))(
-            pair.source.parsing, pair.source.heatmaps, pair.target.heatmaps, pair.warps
-        )
+        SemanticGenerator(Semantic(widths=deep))(pair.source.maps, pair.target.heatmaps, pair.warps)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from spt_dist.geometry import PartWarps
+from spt_dist.geometry import PartWarps, frame_quads
 from spt_dist.models.blocks import ScalarLayerNorm
 from spt_dist.models.unet import UNet, warp_features
 
@@ -12,12 +12,12 @@ WIDTHS = (4, 6, 8)
 def unchanged(batch: int, size: tuple[int, int]) -> PartWarps:
     """One warp that leaves everything where it is."""
     identity = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).expand(batch, 1, 2, 3)
-    return PartWarps(identity, torch.ones(batch, 1, *size, dtype=torch.bool))
+    return PartWarps(identity, frame_quads(identity, size), size)
 
 
 def shifted(batch: int, size: tuple[int, int], pixels: float) -> PartWarps:
     warps = unchanged(batch, size)
-    return PartWarps(warps.transforms + torch.tensor([[0.0, 0.0, pixels], [0.0, 0.0, 0.0]]), warps.masks)
+    return warps._replace(transforms=warps.transforms + torch.tensor([[0.0, 0.0, pixels], [0.0, 0.0, 0.0]]))
 
 
 def test_the_norm_is_over_the_whole_sample_with_scalar_weight_and_bias() -> None:

@@ -99,7 +99,7 @@ def cycle(turn, engines):
     """S_B, B^ and A^: A -> B^ -> A^, by the networks themselves."""
     scene, draw = turn.scene, engines["appearance"].module
     a, b = scene.source, scene.target
-    parsing_b = engines["semantic"].module(a.parsing, a.heatmaps, b.heatmaps, scene.there).softmax(1)
+    parsing_b = engines["semantic"].module(a.maps, b.heatmaps, scene.there).softmax(1)
     fake_b = draw(a.image, a.parsing, a.heatmaps, parsing_b, b.heatmaps, scene.there)
     fake_a = draw(fake_b, parsing_b, b.heatmaps, a.parsing, a.heatmaps, scene.back)
     return parsing_b, fake_b, fake_a
@@ -132,7 +132,7 @@ def paper_terms(turn, engines, parsing_b, fake_b, fake_a):
     with_parsing_a = torch.cat([fake_a, a.parsing[:, 1:]], 1)
     f_a, f_fake_b, f_fake_a = features(a.image), features(fake_b), features(fake_a)
     mask_a = F.avg_pool2d(a.parsing[:, 2:10], 2)
-    mask_b = F.avg_pool2d(parsing_b[:, 2:10], 2).detach()
+    mask_b = F.avg_pool2d(F.one_hot(parsing_b.argmax(1), 10).permute(0, 3, 1, 2)[:, 2:10].float(), 2)
     visible = (mask_a.amax((2, 3)) * mask_b.amax((2, 3)))[:, :, None, None]
     gram_a, gram_b, gram_cycle = gram(f_a, mask_a), gram(f_fake_b, mask_b), gram(f_fake_a, mask_a)
     return {
@@ -195,7 +195,7 @@ def test_the_discriminators_learn_halves_of_real_and_fake(engines):
         train_phase(phase, engines, [turn], 0.0)
     scene = turn.scene
     a, b, pseudo = scene.source, scene.target, scene.pseudo.view
-    made = engines["semantic"].module(a.parsing, a.heatmaps, pseudo.heatmaps, scene.pseudo.warps).softmax(1).detach()
+    made = engines["semantic"].module(a.maps, pseudo.heatmaps, scene.pseudo.warps).softmax(1).detach()
     seen = {
         "image_discriminator": (
             [torch.cat([each.image, each.parsing[:, 1:]], 1) for each in (a, b)],
@@ -223,7 +223,7 @@ def test_the_semantic_objective_is_cross_entropy_and_one_adversarial_term(engine
     turn = turn_of()
     train_phase(Phase("semantic", phases.semantic_terms), engines, [turn], 0.0)
     a, pseudo = turn.scene.source, turn.scene.pseudo
-    logits = engines["semantic"].module(a.parsing, a.heatmaps, pseudo.view.heatmaps, pseudo.warps)
+    logits = engines["semantic"].module(a.maps, pseudo.view.heatmaps, pseudo.warps)
     judged = torch.cat([logits.softmax(1), pseudo.view.heatmaps], 1)
     adversarial = (engines["parsing_discriminator"].module(judged) - 1).pow(2).mean()
     total = -(logits.log_softmax(1) * pseudo.view.parsing).sum(1).mean() + adversarial

@@ -4,96 +4,96 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spt_kernels.part_warp import cpu
-from spt_kernels.part_warp.reference import ndc_transforms
+from spt_kernels.part_warp import cpu, reference
 
 
 def part_warp(
     features: Float[Tensor, "b c h w"],
     transforms: Float[Tensor, "b p 2 3"],
-    masks: Float[Tensor, "b p h w"],
+    quads: Float[Tensor, "b p 4 2"],
     image_size: tuple[int, int],
 ) -> Float[Tensor, "b c h w"]:
-    """Warp features by one affine map per rigid part, inside the part's mask; the maximum over parts.
+    """Warp features by one affine map per rigid part, inside the part's quadrilateral; the maximum over parts.
 
-    Gradients: of `features` only; `transforms` and `masks` receive none. Where parts tie, the first one gets it.
+    Gradients: of `features` only; `transforms` and `quads` receive none. Where parts tie, the first one gets it.
 
     Args:
-        features: what is sampled, bilinearly, with zeros outside.
+        features: what is sampled, bilinearly, with zeros outside; any float type, NCHW or channels-last.
         transforms: rows `[a, b, c], [d, e, f]` that map a target pixel (x, y) to its source (x, y), in px of the image.
-        masks: weight of each target pixel in each part, at the size of the features.
-        image_size: (height, width) in px to which the transforms refer.
+        quads: corners (x, y) of each part in the target, in px of the image; see `part_masks`. A part's mask at the
+            size of the features is its mask at the image's, resized bilinearly.
+        image_size: (height, width) in px to which transforms and corners refer.
 
     Returns:
         The warped features, in the features' type.
 
     Raises:
-        ValueError: batches, numbers of parts or sizes differ, or there is no part.
+        ValueError: batches or numbers of parts differ, or there is no part, or there are more than 255.
     """
-    b, _, h, w = features.shape
-    p = transforms.shape[1]
-    if transforms.shape[0] != b or masks.shape != (b, p, h, w) or p == 0:
+    b, p = transforms.shape[:2]
+    if features.shape[0] != b or quads.shape[:2] != (b, p) or not 0 < p <= 255:
         raise ValueError(
-            f"`features` are {tuple(features.shape)}, `transforms` {tuple(transforms.shape)}, `masks` "
-            f"{tuple(masks.shape)}; they need one batch, at least one part, as many masks as transforms, and masks of "
-            "the features' height and width"
+            f"`features` are {tuple(features.shape)}, `transforms` {tuple(transforms.shape)}, `quads` "
+            f"{tuple(quads.shape)}; they need one batch and as many quadrilaterals as transforms, 1 to 255"
         )
-    if p > 255:
-        raise ValueError(f"`transforms` has {p} parts; at most 255 fit the table of winners")
-    precision = torch.float64 if features.dtype == torch.float64 else torch.float32
-    ndc = ndc_transforms(transforms.detach().to(precision), (h, w), image_size)
-    return _warp(features, ndc, masks.detach().to(precision))[0]
+    if features.dtype == torch.float64:  # the faster forms compute in float32
+        return reference.part_warp(features, transforms, quads, image_size)
+    ndc = reference.ndc_transforms(transforms.detach().float(), (features.shape[2], features.shape[3]), image_size)
+    return _warp(features, ndc, quads.detach().double(), *image_size)[0]
 
 
 @torch.library.custom_op("spt_kernels::part_warp", mutates_args=(), device_types="cpu")
-def _warp(features: Tensor, ndc: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+def _warp(features: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """The warped features, and the winning part of each of their elements, uint8."""
-    values, winners = cpu.forward(features.to(masks.dtype), ndc, masks)
+    values, winners = cpu.forward(features.float(), ndc, quads, (height, width))
     return values.to(features.dtype), winners
 
 
 @_warp.register_kernel("cuda")
-def _(features: Tensor, ndc: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    if masks.dtype == torch.float64:  # tests only: the kernels compute in float32
-        return cpu.forward(features, ndc, masks)
+def _(features: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     from spt_kernels.part_warp import _triton
 
-    return _triton.forward(features, ndc, masks)
+    return _triton.forward(features, ndc, quads, (height, width))
 
 
 @_warp.register_fake
-def _(features: Tensor, ndc: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    return features.new_empty(features.shape), features.new_empty(features.shape, dtype=torch.uint8)
+def _(features: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    values = torch.empty_like(features, memory_format=_layout(features))
+    return values, torch.empty_like(values, dtype=torch.uint8)
 
 
 @torch.library.custom_op("spt_kernels::part_warp_backward", mutates_args=(), device_types="cpu")
-def _warp_backward(grad: Tensor, winners: Tensor, ndc: Tensor, masks: Tensor) -> Tensor:
-    return cpu.backward(grad.to(masks.dtype), winners, ndc, masks).to(grad.dtype)
+def _warp_backward(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> Tensor:
+    return cpu.backward(grad.float(), winners, ndc, quads, (height, width)).to(grad.dtype)
 
 
 @_warp_backward.register_kernel("cuda")
-def _(grad: Tensor, winners: Tensor, ndc: Tensor, masks: Tensor) -> Tensor:
-    if masks.dtype == torch.float64:
-        return cpu.backward(grad, winners, ndc, masks)
+def _(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> Tensor:
     from spt_kernels.part_warp import _triton
 
-    return _triton.backward(grad, winners, ndc, masks)
+    return _triton.backward(grad, winners, ndc, quads, (height, width))
 
 
 @_warp_backward.register_fake
-def _(grad: Tensor, winners: Tensor, ndc: Tensor, masks: Tensor) -> Tensor:
-    return grad.new_empty(grad.shape)
+def _(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> Tensor:
+    return torch.empty_like(grad, memory_format=_layout(winners))
+
+
+def _layout(features: Tensor) -> torch.memory_format:
+    """The kernels keep channels-last maps as they are; the compiled form gives NCHW."""
+    last = features.is_cuda and features.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _setup(ctx, inputs, output) -> None:
-    _, ndc, masks = inputs
+    _, ndc, quads, ctx.height, ctx.width = inputs
     _, winners = output
     ctx.mark_non_differentiable(winners)
-    ctx.save_for_backward(winners, ndc, masks)
+    ctx.save_for_backward(winners, ndc, quads)
 
 
 def _backward(ctx, grad, _grad_winners):
-    return _warp_backward(grad, *ctx.saved_tensors), None, None
+    return _warp_backward(grad, *ctx.saved_tensors, ctx.height, ctx.width), None, None, None, None
 
 
 _warp.register_autograd(_backward, setup_context=_setup)

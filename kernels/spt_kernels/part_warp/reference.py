@@ -1,14 +1,17 @@
 """What `part_warp` means: the shortest correct form, which every faster spelling must equal.
 
 Each rigid part of the body moves by its own affine map. Every part warps the whole feature map, keeps what lies in its
-mask, and the parts are joined by a maximum, in which masked-out zeros take part. Where parts tie, the first one in part
+mask (its quadrilateral, rasterised at the picture's size and resized to the features'), and the parts are joined by a
+maximum, in which masked-out zeros take part. Where parts tie, the first one in part
 order is the winner and alone receives the gradient.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
+
+from spt_kernels.part_masks.reference import part_masks
 
 
 def ndc_transforms(
@@ -43,18 +46,23 @@ def positions(ndc: Float[Tensor, "... 2 3"], x: Tensor, y: Tensor) -> Float[Tens
     return ndc[..., 0] * x[..., None] + ndc[..., 1] * y[..., None] + ndc[..., 2]
 
 
+def resize_masks(masks: Bool[Tensor, "b p H W"], size: tuple[int, int], dtype: torch.dtype) -> Float[Tensor, "b p h w"]:
+    """Masks at feature size, soft at their borders: bilinear at half-pixel centres, without antialiasing."""
+    return F.interpolate(masks.to(dtype), size, mode="bilinear", align_corners=False, antialias=False)
+
+
 def part_warp(
     features: Float[Tensor, "b c h w"],
     transforms: Float[Tensor, "b p 2 3"],
-    masks: Float[Tensor, "b p h w"],
+    quads: Float[Tensor, "b p 4 2"],
     image_size: tuple[int, int],
 ) -> Float[Tensor, "b c h w"]:
     """Warp every part bilinearly with zeros outside, multiply by its mask, take the maximum over parts."""
     (b, _, h, w), p = features.shape, transforms.shape[1]
+    masks = resize_masks(part_masks(quads, image_size), (h, w), features.dtype)
     ndc = ndc_transforms(transforms.detach().to(features.dtype), (h, w), image_size)
     y, x = axes((h, w), like=features)
     grid = positions(ndc[:, :, None, None], x, y[:, None])  # [b p h w 2]
     copies = features.repeat_interleave(p, dim=0)
     warped = F.grid_sample(copies, grid.flatten(0, 1), mode="bilinear", padding_mode="zeros", align_corners=True)
-    parts = warped.unflatten(0, (b, p)) * masks.detach().to(features.dtype)[:, :, None]
-    return parts.max(dim=1).values
+    return (warped.unflatten(0, (b, p)) * masks[:, :, None]).max(dim=1).values

@@ -1,0 +1,28 @@
+"""`norm_act` for processors: torch's own normalisation, with the activation in place."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def forward(
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The result, [b c h w], and each group's mean and reciprocal deviation, [b g]."""
+    b, c, h, w = x.shape
+    weights, biases = weight.repeat(c), bias.repeat(c)
+    result, mean, rstd = torch.ops.aten.native_group_norm(x, weights, biases, b, c, h * w, groups, eps)
+    return F.leaky_relu_(result, slope), mean, rstd
+
+
+def backward(
+    grad: Tensor, result: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, slope: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, of the weight and of the bias; `result` has the sign that the activation saw."""
+    (b, c, h, w), groups = x.shape, mean.shape[1]
+    if slope != 1:
+        grad = torch.ops.aten.leaky_relu_backward(grad, result, slope, True)
+    x_grad, weights, biases = torch.ops.aten.native_group_norm_backward(
+        grad, x, mean, rstd, weight.repeat(c), b, c, h * w, groups, [True, True, True]
+    )
+    return x_grad, weights.sum(dim=0, keepdim=True), biases.sum(dim=0, keepdim=True)
