@@ -170,11 +170,12 @@ def _semantic_style_kernel(
     if BY_AREA:
         weight_a *= pixels / tl.maximum(tl.load(areas_a + owner), 1.0)
         weight_b *= pixels / tl.maximum(tl.load(areas_b + owner), 1.0)
+    seen = n < tl.where(weight_a > 0, elements, 0)  # what only one picture shows has no say
     fake_b = grams + owner * elements + n
     real_a, fake_a = fake_b + owners * elements, fake_b + 2 * owners * elements
-    style_b = weight_b * tl.load(fake_b, mask=n < elements, other=0.0)
-    from_real = style_b - weight_a * tl.load(real_a, mask=n < elements, other=0.0)
-    from_fake = weight_a * tl.load(fake_a, mask=n < elements, other=0.0) - style_b
+    style_b = weight_b * tl.load(fake_b, mask=seen, other=0.0)
+    from_real = style_b - weight_a * tl.load(real_a, mask=seen, other=0.0)
+    from_fake = weight_a * tl.load(fake_a, mask=seen, other=0.0) - style_b
     square = tl.sum(from_real * from_real + from_fake * from_fake)
     tl.store(sums + owner * tl.num_programs(1) + tl.program_id(1), square)
     scale = 4.0 / (owners * elements)
