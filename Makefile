@@ -38,8 +38,8 @@ test-fast: setup ## the tests that start no further processes
 native: setup    ## build the compiled CPU forms again
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 
-bench: setup     ## time every kernel: results/bench.json and kernels/README.md
-	$(BIN)/python -m spt_kernels.bench all --json results/bench.json --markdown kernels/README.md
+bench: setup     ## time every kernel: results/bench.json and .png, kernels/README.md. DATA=<folder> for real photos
+	$(BIN)/spt bench kernels all $(if $(DATA),--data $(DATA)) --json results/bench.json --plot results/bench.png --markdown kernels/README.md
 
 check: setup     ## lint, format, types, layers
 	$(BIN)/ruff check .
