@@ -75,6 +75,17 @@ def test_absent_everywhere_one_pixel_and_a_border(form):
 
 
 @FORMS
+def test_upright_rectangles_and_points(form):
+    generator = torch.Generator().manual_seed(0)
+    low = (8 * torch.rand(2, 6, 2, generator=generator, dtype=torch.float64)).round() / 2 - 0.5
+    high = low + (6 * torch.rand(2, 6, 2, generator=generator, dtype=torch.float64)).round() / 2
+    x0, y0, x1, y1 = *low.unbind(-1), *high.unbind(-1)
+    for turned in ([x0, y0, x1, y0, x1, y1, x0, y1], [x0, y0, x0, y1, x1, y1, x1, y0]):
+        quads = torch.stack(turned, dim=-1).unflatten(-1, (4, 2))
+        assert torch.equal(run(form, quads, (7, 6)), reference.part_masks(quads, (7, 6)))
+
+
+@FORMS
 def test_any_strides(form):
     quads = random_quads(4, (9, 7))
     strided = quads.mT.contiguous().mT

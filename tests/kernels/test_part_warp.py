@@ -81,7 +81,7 @@ def test_equals_the_reference(form, b, c, p, h, w):
         assert_close(result, truth, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("image_size", [(10, 13), (20, 26), (40, 52), (23, 17)], ids=str)
+@pytest.mark.parametrize("image_size", [(10, 13), (20, 26), (40, 52), (23, 17), (3, 4)], ids=str)
 @FORMS
 def test_masks_are_resized_from_the_picture(form, image_size):
     inputs = *example(2, 3, 5, 10, 13, image_size=image_size), image_size
@@ -140,6 +140,15 @@ def test_the_gathering_backward_misses_no_contribution(kind):
     inputs = (features, transforms, boxes((-1, -1, 37, 21)), grad, (21, 37))
     for result, truth in zip(run(_triton, *inputs), expected(*inputs), strict=True):
         assert_close(result, truth, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize(("h", "w"), [(20, 1), (1, 20)])
+def test_the_gathering_backward_misses_nothing_on_a_line(h, w):
+    features, _, _, grad = example(1, 2, 1, h, w)
+    transforms = torch.tensor([[[[0.9, 0.5, 0.1], [0.4, 0.8, 0.2]]]])
+    inputs = (features, transforms, boxes((-1, -1, w, h)), grad, (h, w))
+    for result, truth in zip(run(_triton, *inputs), expected(*inputs), strict=True):
+        assert_close(result, truth, rtol=1e-5, atol=1e-5)
 
 
 @settings(deadline=None, derandomize=True, max_examples=40)

@@ -16,8 +16,9 @@ from spt_kernels.part_warp.reference import axes
 
 TARGET = 8  # px: target tiles of 8 x 8
 SOURCE_H, SOURCE_W = 8, 16  # px: source tiles of the backward
+FORWARD: typing.Any = {"num_warps": 4, "enable_fp_fusion": False}
+BACKWARD: typing.Any = {"num_warps": 8, "enable_fp_fusion": False}
 NEARLY_SINGULAR = 1e-3  # determinant against the sizes of its terms
-OPTIONS: typing.Any = {"num_warps": 8, "enable_fp_fusion": False}
 
 
 @triton.jit
@@ -39,7 +40,7 @@ def _source(ndc, axes, x, y, height, width):
 @typing.no_type_check
 def _resized(n, length, image_length):
     """The two image rows (or columns) that row n of the features lies between, and the second one's share."""
-    scale = image_length.to(tl.float32) / length.to(tl.float32)
+    scale = tl.cast(image_length, tl.float32) / tl.cast(length, tl.float32)  # a length of 1 is compiled as a constant
     place = tl.maximum((n.to(tl.float32) + 0.5) * scale - 0.5, 0.0)
     first = tl.minimum(place.to(tl.int32), image_length - 1)
     share = tl.minimum(tl.maximum(place - first.to(tl.float32), 0.0), 1.0)
@@ -48,12 +49,12 @@ def _resized(n, length, image_length):
 
 @triton.jit
 @typing.no_type_check
-def _mask(quad, x, y, height, width, image_h, image_w, TAPS: tl.constexpr):
+def _mask(quad, x, y, height, width, image_h, image_w, taps):
     """The part's mask at feature pixels x, y: that of the picture, resized bilinearly; float32."""
     left, right, across = _resized(x, width, image_w)
     top, bottom, down = _resized(y, height, image_h)
     mask = tl.zeros(x.shape, tl.float32)
-    for tap in range(TAPS):
+    for tap in range(taps):
         column, row = tl.where(tap % 2 == 0, left, right), tl.where(tap // 2 == 0, top, bottom)
         weight = tl.where(tap % 2 == 0, 1 - across, across) * tl.where(tap // 2 == 0, 1 - down, down)
         mask += tl.where(quad_covers(quad, column.to(tl.float64), row.to(tl.float64)), weight, 0.0)
@@ -63,11 +64,11 @@ def _mask(quad, x, y, height, width, image_h, image_w, TAPS: tl.constexpr):
 @triton.jit
 @typing.no_type_check
 def _feature_box(quad, height, width, image_h, image_w):
-    """The box round a quadrilateral in feature pixels, with a pixel to spare; NaN where a corner is NaN."""
+    """The box of feature pixels that a quadrilateral may reach by resizing; NaN where a corner is NaN."""
     left, top, right, bottom = quad_box(quad)
-    scale_x, scale_y = width.to(tl.float64) / image_w, height.to(tl.float64) / image_h
-    spare = 2.0
-    return left * scale_x - spare, top * scale_y - spare, right * scale_x + spare, bottom * scale_y + spare
+    scale_x, scale_y = tl.cast(width, tl.float64) / image_w, tl.cast(height, tl.float64) / image_h
+    spare_x, spare_y = 1.5 * scale_x + 1, 1.5 * scale_y + 1
+    return left * scale_x - spare_x, top * scale_y - spare_y, right * scale_x + spare_x, bottom * scale_y + spare_y
 
 
 @triton.jit
@@ -80,12 +81,12 @@ def _tap(first_x, first_y, fraction_x, fraction_y, height, width, DX: tl.constex
     return tl.where(inside, x, 0.0).to(tl.int32), tl.where(inside, y, 0.0).to(tl.int32), weight, inside
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["taps"])
 @typing.no_type_check
 def _part_warp_forward_kernel(
     features, ndc, axes, quads, values, winners, parts, channels, height, width, image_h, image_w,
     stride_b, stride_c, stride_y, stride_x, out_b, out_c, out_y, out_x,
-    TAPS: tl.constexpr, TILE: tl.constexpr, BLOCK_C: tl.constexpr,
+    taps, TILE: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     tiles = tl.cdiv(width, TILE)
     tile_x, tile_y = tl.program_id(0) % tiles * TILE, tl.program_id(0) // tiles * TILE
@@ -103,7 +104,7 @@ def _part_warp_forward_kernel(
         left, top, right, bottom = _feature_box(quad, height, width, image_h, image_w)
         mask = tl.zeros((TILE * TILE,), tl.float32)
         if (left < tile_x + TILE) & (right >= tile_x) & (top < tile_y + TILE) & (bottom >= tile_y):
-            mask = tl.where(here, _mask(quad, x, y, height, width, image_h, image_w, TAPS), 0.0)
+            mask = tl.where(here, _mask(quad, x, y, height, width, image_h, image_w, taps), 0.0)
             if tl.max(mask, axis=0) > 0:
                 first_x, first_y, fraction_x, fraction_y = _source(part, axes, x, y, height, width)
                 value = tl.zeros((TILE * TILE, BLOCK_C), tl.float32)
@@ -134,9 +135,10 @@ def _target_box(ndc, quad, tile_x, tile_y, height, width, image_h, image_w, SING
 
     The map's inverse carries the tile and the pixel round it to a parallelogram; its box is cut to the part's own.
     """
-    half_w, half_h = tl.maximum((width - 1) / 2.0, 0.5), tl.maximum((height - 1) / 2.0, 0.5)
-    a, b, c = tl.load(ndc), tl.load(ndc + 1) * half_w / half_h, (tl.load(ndc + 2) + 1) * half_w
-    d, e, f = tl.load(ndc + 3) * half_h / half_w, tl.load(ndc + 4), (tl.load(ndc + 5) + 1) * half_h
+    half_w, half_h = (width - 1) / 2.0, (height - 1) / 2.0
+    per_x, per_y = 1 / tl.maximum(half_w, 0.5), 1 / tl.maximum(half_h, 0.5)  # a single row or column is singular
+    a, b, c = tl.load(ndc) * half_w * per_x, tl.load(ndc + 1) * half_w * per_y, (tl.load(ndc + 2) + 1) * half_w
+    d, e, f = tl.load(ndc + 3) * half_h * per_x, tl.load(ndc + 4) * half_h * per_y, (tl.load(ndc + 5) + 1) * half_h
     c, f = c - (a * half_w + b * half_h), f - (d * half_w + e * half_h)  # now x' = a x + b y + c in px
     from_x, from_y = tile_x + (W - 1) / 2.0 - c, tile_y + (H - 1) / 2.0 - f
     reach_x, reach_y = (W + 1) / 2.0 + 0.05, (H + 1) / 2.0 + 0.05
@@ -167,11 +169,11 @@ def _hat(source, first, fraction):
     return tl.where(source == first, 1 - fraction, 0.0) + tl.where(source == first + 1, fraction, 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["taps"])
 @typing.no_type_check
 def _part_warp_backward_kernel(
     grads, winners, ndc, axes, quads, result, parts, channels, height, width, image_h, image_w,
-    stride_b, stride_c, stride_y, stride_x, SINGULAR, TAPS: tl.constexpr, TILE: tl.constexpr,
+    stride_c, stride_n, taps, SINGULAR: tl.constexpr, TILE: tl.constexpr,
     TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     tiles = tl.cdiv(width, TILE_W)
@@ -180,6 +182,7 @@ def _part_warp_backward_kernel(
     x, y = (tile_x + s % TILE_W)[:, None], (tile_y + s // TILE_W)[:, None]  # [S 1]
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
     batch = tl.program_id(2).to(tl.int64)
+    start = batch * channels * height * width
     total = tl.zeros((TILE_H * TILE_W, BLOCK_C), tl.float32)
     for p in range(parts):
         quad, part = quads + (batch * parts + p) * 8, ndc + (batch * parts + p) * 6
@@ -193,15 +196,16 @@ def _part_warp_backward_kernel(
             hit = (target_x <= right) & (target_y <= bottom) & (first_x >= tile_x - 1) & (first_x < tile_x + TILE_W)
             hit = hit & (first_y >= tile_y - 1) & (first_y < tile_y + TILE_H)
             if tl.max(hit.to(tl.int32), axis=0) > 0:
-                mask = _mask(quad, target_x, target_y, height, width, image_h, image_w, TAPS)
+                mask = _mask(quad, target_x, target_y, height, width, image_h, image_w, taps)
                 live = (hit & (mask > 0))[:, None] & (c < channels)
-                place = batch * stride_b + c * stride_c + (target_y * stride_y + target_x * stride_x)[:, None]
+                place = start + c * stride_c + ((target_y * width + target_x) * stride_n)[:, None]
                 won = tl.load(winners + place, mask=live, other=255).to(tl.int32) == p
-                grad = tl.load(grads + place, mask=live & won, other=0.0).to(tl.float32)  # [T C]
+                grad = tl.load(grads + place, mask=live, other=0.0).to(tl.float32)  # [T C]
+                grad = tl.where(won, grad, 0.0)  # a mask that differs by channel would load them one by one
                 weight = _hat(x.to(tl.float32), first_x[None, :], fraction_x[None, :])
                 weight *= _hat(y.to(tl.float32), first_y[None, :], fraction_y[None, :]) * mask[None, :]  # [S T]
                 total = tl.dot(weight, grad, total, input_precision=PRECISION)
-    place = result + batch * stride_b + c * stride_c + y * stride_y + x * stride_x
+    place = result + start + c * stride_c + (y * width + x) * stride_n
     tl.store(place, total, mask=(x < width) & (y < height) & (c < channels))
 
 
@@ -210,12 +214,12 @@ def forward(features: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int,
     (b, c, h, w), p = features.shape, ndc.shape[1]
     values = torch.empty_like(features, memory_format=_layout(features))
     winners = torch.empty_like(values, dtype=torch.uint8)
-    block, (image_h, image_w) = _channel_block(values), image_size
+    block, (image_h, image_w) = _channel_block(c, 16, 32 if values.stride(1) == 1 else 16), image_size
     if values.numel():
         _part_warp_forward_kernel[-(-h // TARGET) * -(-w // TARGET), -(-c // block), b](
             features, ndc.contiguous(), _axes(values), quads.contiguous(), values, winners,
             p, c, h, w, image_h, image_w, *features.stride(), *values.stride(),
-            TAPS=_taps(values, image_size), TILE=TARGET, BLOCK_C=block, **OPTIONS,
+            taps=_taps(values, image_size), TILE=TARGET, BLOCK_C=block, **FORWARD,
         )  # fmt: skip
     return values, winners
 
@@ -223,14 +227,17 @@ def forward(features: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int,
 def backward(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Gradient of the features, in the gradient's type and the winners' layout."""
     (b, c, h, w), p = grad.shape, ndc.shape[1]
-    grad = grad.contiguous(memory_format=_layout(winners))
-    result = torch.empty_like(grad)
-    block, (image_h, image_w), (sb, sc, sy, sx) = _channel_block(grad), image_size, grad.stride()
+    layout = _layout(winners)
+    grad = grad.contiguous(memory_format=layout)
+    result = torch.empty_like(grad, memory_format=layout)
+    stride_c, stride_n = (1, c) if layout == torch.channels_last else (h * w, 1)
+    block, (image_h, image_w) = _channel_block(c, 32, 32), image_size
     if result.numel():
         _part_warp_backward_kernel[-(-h // SOURCE_H) * -(-w // SOURCE_W), -(-c // block), b](
             grad, winners, ndc.contiguous(), _axes(grad), quads.contiguous(), result, p, c, h, w, image_h, image_w,
-            sb, sc, sy, sx, NEARLY_SINGULAR, TAPS=_taps(grad, image_size), TILE=TARGET, TILE_H=SOURCE_H,
-            TILE_W=SOURCE_W, BLOCK_C=block, PRECISION=_precision(grad.dtype), **OPTIONS,
+            stride_c, stride_n, taps=_taps(grad, image_size), SINGULAR=NEARLY_SINGULAR, TILE=TARGET,
+            TILE_H=SOURCE_H, TILE_W=SOURCE_W, BLOCK_C=block, PRECISION=_precision(grad.dtype),
+            **BACKWARD,
         )  # fmt: skip
     return result
 
@@ -250,10 +257,9 @@ def _taps(features: Tensor, image_size: tuple[int, int]) -> int:
     return 1 if tuple(features.shape[2:]) == tuple(image_size) else 4
 
 
-def _channel_block(features: Tensor) -> int:
-    """The next power of two, from 16 on: to 64 where channels lie side by side, else to 32, for the registers' sake."""
-    most = 64 if features.stride(1) == 1 else 32
-    return min(most, max(16, 1 << (features.shape[1] - 1).bit_length()))
+def _channel_block(channels: int, least: int, most: int) -> int:
+    """The next power of two within bounds that the registers hold."""
+    return min(most, max(least, 1 << (channels - 1).bit_length()))
 
 
 def _precision(dtype: torch.dtype) -> str:

@@ -109,7 +109,7 @@ def _semantic_gram_forward_kernel(
         if BLOCKS > 1:
             left = _weighted(features, i, place, weight, channels, stride_c, OPERAND)
         gram = tl.dot(tl.trans(left), right, gram, input_precision=PRECISION)
-    gram /= (h * w).to(tl.float32)
+    gram /= tl.cast(h * w, tl.float32)
     inside = (i < channels)[:, None] & (j < channels)[None, :]
     grams += owner * channels * channels
     upper = grams + i[:, None] * channels + j[None, :]
@@ -152,7 +152,7 @@ def _semantic_gram_backward_kernel(
                 inside = (j < channels)[:, None] & (k < channels)[None, :]
                 right = tl.load(pull + j[:, None] * channels + k[None, :], mask=inside, other=0.0)  # symmetric: [C K]
                 total = tl.dot(left, tl.trans(right), total, input_precision=PRECISION)
-    total /= (h * w).to(tl.float32)
+    total /= tl.cast(h * w, tl.float32)
     place = batch * out_b + (y * out_h + x * out_w)[:, None] + (j * out_c)[None, :]
     tl.store(result + place, total, mask=exists[:, None] & (j < channels)[None, :])
 
