@@ -14,10 +14,11 @@ from torch import Tensor
 from spt_kernels.part_masks._triton import quad_box, quad_covers
 from spt_kernels.part_warp.reference import axes
 
-TARGET = 8  # px: target tiles of 8 x 8
-SOURCE_H, SOURCE_W = 8, 16  # px: source tiles of the backward
-FORWARD: typing.Any = {"num_warps": 4, "enable_fp_fusion": False}
-BACKWARD: typing.Any = {"num_warps": 8, "enable_fp_fusion": False}
+# px and channels of a program; no larger ones fit into the registers of every target
+TARGET_H, TARGET_W, TARGET_C = 8, 16, 32  # the forward's target tiles
+SOURCE_H, SOURCE_W, SOURCE_C = 8, 16, 32  # the backward's source tiles
+BLOCK = 8  # the target blocks that it walks over
+OPTIONS: typing.Any = {"num_warps": 8, "enable_fp_fusion": False}
 NEARLY_SINGULAR = 1e-3  # determinant against the sizes of its terms
 
 
@@ -86,28 +87,28 @@ def _tap(first_x, first_y, fraction_x, fraction_y, height, width, DX: tl.constex
 def _part_warp_forward_kernel(
     features, ndc, axes, quads, values, winners, parts, channels, height, width, image_h, image_w,
     stride_b, stride_c, stride_y, stride_x, out_b, out_c, out_y, out_x,
-    taps, TILE: tl.constexpr, BLOCK_C: tl.constexpr,
+    taps, TILE_H: tl.constexpr, TILE_W: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    tiles = tl.cdiv(width, TILE)
-    tile_x, tile_y = tl.program_id(0) % tiles * TILE, tl.program_id(0) // tiles * TILE
-    n = tl.arange(0, TILE * TILE)
-    x, y = tile_x + n % TILE, tile_y + n // TILE
+    tiles = tl.cdiv(width, TILE_W)
+    tile_x, tile_y = tl.program_id(0) % tiles * TILE_W, tl.program_id(0) // tiles * TILE_H
+    n = tl.arange(0, TILE_H * TILE_W)
+    x, y = tile_x + n % TILE_W, tile_y + n // TILE_W
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)[None, :]
     batch = tl.program_id(2).to(tl.int64)
     here = (x < width) & (y < height)
     place = features + batch * stride_b + c * stride_c
-    best = tl.full((TILE * TILE, BLOCK_C), -float("inf"), tl.float32)
-    winner = tl.zeros((TILE * TILE, BLOCK_C), tl.int32)
-    first_out = tl.full((TILE * TILE,), 255, tl.int32)  # the first part that is masked out: its zero takes part
+    best = tl.full((TILE_H * TILE_W, BLOCK_C), -float("inf"), tl.float32)
+    winner = tl.zeros((TILE_H * TILE_W, BLOCK_C), tl.int32)
+    first_out = tl.full((TILE_H * TILE_W,), 255, tl.int32)  # the first part that is masked out: its zero takes part
     for p in range(parts):
         quad, part = quads + (batch * parts + p) * 8, ndc + (batch * parts + p) * 6
         left, top, right, bottom = _feature_box(quad, height, width, image_h, image_w)
-        mask = tl.zeros((TILE * TILE,), tl.float32)
-        if (left < tile_x + TILE) & (right >= tile_x) & (top < tile_y + TILE) & (bottom >= tile_y):
+        mask = tl.zeros((TILE_H * TILE_W,), tl.float32)
+        if (left < tile_x + TILE_W) & (right >= tile_x) & (top < tile_y + TILE_H) & (bottom >= tile_y):
             mask = tl.where(here, _mask(quad, x, y, height, width, image_h, image_w, taps), 0.0)
             if tl.max(mask, axis=0) > 0:
                 first_x, first_y, fraction_x, fraction_y = _source(part, axes, x, y, height, width)
-                value = tl.zeros((TILE * TILE, BLOCK_C), tl.float32)
+                value = tl.zeros((TILE_H * TILE_W, BLOCK_C), tl.float32)
                 for tap in tl.static_range(4):
                     tap_x, tap_y, weight, inside = _tap(
                         first_x, first_y, fraction_x, fraction_y, height, width, tap % 2, tap // 2
@@ -211,35 +212,37 @@ def _part_warp_backward_kernel(
 
 def forward(features: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Values, in the features' type, and winning parts, uint8, both [b c h w]; channels-last where the features are."""
-    (b, c, h, w), p = features.shape, ndc.shape[1]
+    (b, c, h, w), p, (image_h, image_w) = features.shape, ndc.shape[1], image_size
     values = torch.empty_like(features, memory_format=_layout(features))
     winners = torch.empty_like(values, dtype=torch.uint8)
-    block, (image_h, image_w) = _channel_block(c, 16, 32 if values.stride(1) == 1 else 16), image_size
     if values.numel():
-        _part_warp_forward_kernel[-(-h // TARGET) * -(-w // TARGET), -(-c // block), b](
+        _part_warp_forward_kernel[-(-h // TARGET_H) * -(-w // TARGET_W), -(-c // TARGET_C), b](
             features, ndc.contiguous(), _axes(values), quads.contiguous(), values, winners,
             p, c, h, w, image_h, image_w, *features.stride(), *values.stride(),
-            taps=_taps(values, image_size), TILE=TARGET, BLOCK_C=block, **FORWARD,
+            taps=_taps(values, image_size), TILE_H=TARGET_H, TILE_W=TARGET_W, BLOCK_C=TARGET_C, **OPTIONS,
         )  # fmt: skip
     return values, winners
 
 
 def backward(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Gradient of the features, in the gradient's type and the winners' layout."""
-    (b, c, h, w), p = grad.shape, ndc.shape[1]
+    (b, c, h, w), p, (image_h, image_w) = grad.shape, ndc.shape[1], image_size
     layout = _layout(winners)
     grad = grad.contiguous(memory_format=layout)
     result = torch.empty_like(grad, memory_format=layout)
     stride_c, stride_n = (1, c) if layout == torch.channels_last else (h * w, 1)
-    block, (image_h, image_w) = _channel_block(c, 32, 32), image_size
     if result.numel():
-        _part_warp_backward_kernel[-(-h // SOURCE_H) * -(-w // SOURCE_W), -(-c // block), b](
+        _part_warp_backward_kernel[-(-h // SOURCE_H) * -(-w // SOURCE_W), -(-c // SOURCE_C), b](
             grad, winners, ndc.contiguous(), _axes(grad), quads.contiguous(), result, p, c, h, w, image_h, image_w,
-            stride_c, stride_n, taps=_taps(grad, image_size), SINGULAR=NEARLY_SINGULAR, TILE=TARGET,
-            TILE_H=SOURCE_H, TILE_W=SOURCE_W, BLOCK_C=block, PRECISION=_precision(grad.dtype),
-            **BACKWARD,
+            stride_c, stride_n, taps=_taps(grad, image_size), SINGULAR=NEARLY_SINGULAR, TILE=BLOCK, TILE_H=SOURCE_H,
+            TILE_W=SOURCE_W, BLOCK_C=SOURCE_C, PRECISION=_precision(grad.dtype), **_unspilled(),
         )  # fmt: skip
     return result
+
+
+def _unspilled() -> dict[str, typing.Any]:
+    """All registers on NVIDIA: the assembler else spills a few, for two programs to share a multiprocessor."""
+    return OPTIONS if torch.version.hip else OPTIONS | {"maxnreg": 255}
 
 
 def _axes(features: Tensor) -> Tensor:
@@ -255,11 +258,6 @@ def _layout(features: Tensor) -> torch.memory_format:
 def _taps(features: Tensor, image_size: tuple[int, int]) -> int:
     """Image pixels that a feature pixel's mask is made of."""
     return 1 if tuple(features.shape[2:]) == tuple(image_size) else 4
-
-
-def _channel_block(channels: int, least: int, most: int) -> int:
-    """The next power of two within bounds that the registers hold."""
-    return min(most, max(least, 1 << (channels - 1).bit_length()))
 
 
 def _precision(dtype: torch.dtype) -> str:
