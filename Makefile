@@ -4,10 +4,10 @@ BIN := .venv/bin
 RUN ?= runs/demo
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo serve test test-fast test-kernels native bench check format clean
+.PHONY: help setup demo serve test test-fast test-kernels native cubins bench check format clean
 
 help:            ## list the targets
-	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 12
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 14
 
 setup: .venv/ready  ## make .venv and install everything into it
 
@@ -37,6 +37,9 @@ test-fast: setup ## the tests that start no further processes
 
 native: setup    ## build the compiled CPU forms again
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+cubins: setup    ## compile every kernel for four GPUs, none needed, and renew the table in kernels/README.md
+	$(BIN)/python -m spt_kernels.proof.cubins --markdown kernels/README.md
 
 bench: setup     ## time every kernel: results/bench.json and .png, kernels/README.md. DATA=<folder> for real photos
 	$(BIN)/spt bench kernels all $(if $(DATA),--data $(DATA)) --json results/bench.json --plot results/bench.png --markdown kernels/README.md

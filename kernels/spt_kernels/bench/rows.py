@@ -17,6 +17,10 @@ from spt_kernels.bench.timing import Times, interleaved, peak_extra_bytes, run, 
 from spt_kernels.cost import Cost
 
 
+# Of a gradient's elements: where two parts agree to the last bit, a rounding decides which one wins the maximum.
+STRAYS = 1e-6
+
+
 @dataclass
 class Row:
     """Times in `unit` with their 20 % and 80 % quantiles; `bytes` and `flops` are the floor's, not what was moved.
@@ -103,19 +107,21 @@ def check(op: str, case: Case, dtype: torch.dtype) -> None:
         if name == "eager":
             continue
         for number, (result, truth) in enumerate(zip(run(spelling, case.leaves), truths, strict=True)):
-            off, bound = _difference(result, truth), TOLERANCE[dtype]
+            bound, is_gradient = TOLERANCE[dtype], bool(number and case.leaves)
+            off = _difference(result, truth, STRAYS if is_gradient else 0.0)
             if not off <= bound:
-                what = f"gradient {number}" if number and case.leaves else f"result {number}"
+                what = f"gradient {number}" if is_gradient else f"result {number}"
                 raise RedError(
                     f"{op} is red: {what} of {name} is {off:.1e} of its largest value off the definition, more than "
                     f"{bound:.1e}; run `pytest tests/kernels` and mend it"
                 )
 
 
-def _difference(result: Tensor, truth: Tensor) -> float:
-    """The largest difference in units of the largest value."""
-    result, truth = result.double(), truth.double()
-    return float((result - truth).abs().max() / truth.abs().max().clamp(min=1e-30))
+def _difference(result: Tensor, truth: Tensor, strays: float) -> float:
+    """The largest difference in units of the largest value, but for a share of `strays`; NaN where one is."""
+    apart = (result.double() - truth.double()).abs().flatten()
+    largest = apart.topk(1 + int(strays * apart.numel())).values[-1] if not apart.isnan().any() else torch.nan
+    return float(largest / truth.double().abs().max().clamp(min=1e-30))
 
 
 def _row(
