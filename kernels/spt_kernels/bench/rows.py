@@ -16,7 +16,6 @@ from spt_kernels.bench.shapes import FASHION, SHAPES
 from spt_kernels.bench.timing import Times, interleaved, peak_extra_bytes, run, stopwatch
 from spt_kernels.cost import Cost
 
-
 # Of a gradient's elements: where two parts agree to the last bit, a rounding decides which one wins the maximum.
 STRAYS = 1e-6
 
