@@ -40,12 +40,12 @@ def test_the_command_line_imports_nothing_heavy():
 
 
 def test_the_defaults_of_pack_are_those_of_the_function():
-    from spt_dist import cli
     from spt_dist.data.frame import FrameRule
     from spt_dist.data.pack import pack
+    from spt_dist.verbs import data as verbs
 
-    assert get_args(cli.Frame) == get_args(FrameRule)
-    verb, function = inspect.signature(cli.pack).parameters, inspect.signature(pack).parameters
+    assert get_args(verbs.Frame) == get_args(FrameRule)
+    verb, function = inspect.signature(verbs.pack).parameters, inspect.signature(pack).parameters
     for name in ("min_joints", "max_rejected"):
         assert verb[name].default == function[name].default
     assert verb["frame"].default == function["how"].default

@@ -1,0 +1,47 @@
+"""What the verbs share: the application that they join, their common arguments, a progress bar."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Draw a given person in a new pose, learning from unpaired photos: pack, train, evaluate, generate, serve.",
+)
+
+Run = Annotated[Path, typer.Argument(help="The folder of a run, as `spt train` writes it.", show_default=False)]
+Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value, over the config's own; repeatable.")]
+Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
+
+
+def size_px(text: str) -> tuple[int, int]:
+    """`64x48` as (height, width) in px."""
+    try:
+        height, width = (int(side) for side in text.split("x"))
+        if min(height, width) < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"`--size {text}` is not HEIGHTxWIDTH in px, such as 128x64") from None
+    return height, width
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A progress bar with pace and time left; yields `progress(done, total)`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task(what, total=None, pace="")
+
+        def progress(done: int, total: int | None) -> None:
+            speed = bars.tasks[0].speed
+            bars.update(task, completed=done, total=total, pace=f"{speed:.0f}/s" if speed else "")
+
+        yield progress
