@@ -35,6 +35,7 @@ class Data:
     flip: bool = True
     heatmap_sigma_px: Annotated[float, Field(gt=0)] = 6.0
     shuffle_buffer: Count = 1024  # samples
+    true_targets: bool = False  # learn from the person's other picture (split `twin`): the ceiling, no longer unpaired
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -54,6 +55,7 @@ class Appearance:
     local_enhancer: bool = False  # coarse to fine: the global network at half size, then the local one
     dropout: Fraction = 0.5
     warped_levels: Count = 4
+    reads_parsing: bool = True  # False: the paper's baseline without parsing maps
     flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
     max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale
 
@@ -79,6 +81,7 @@ class PerceptualFeatures:
 
     weights: str = ""  # .npz with torchvision's names; empty: a seeded random network, with a warning
     normalise: bool = False  # our own: features scaled to mean square 1, Gram divided by the region's area
+    style: Literal["semantic", "masked", "global", "patch"] = "semantic"  # where Gram matrices are compared
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -141,6 +144,7 @@ class Train:
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     ema_half_life_imgs: Weight = 10_000.0
     seed: int = 0
+    start_from: dict[str, str] = field(default_factory=dict)  # network -> the finished run that it is taken from
     report_every_imgs: Count = 1_000
     picture_every_imgs: Count = 10_000
     checkpoint_every_imgs: Count = 50_000

@@ -8,15 +8,18 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, UInt8
-from spt_kernels import semantic_style_loss
+from spt_kernels import semantic_gram_soft, semantic_style_loss
 from torch import Tensor
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
 
 from spt_dist.body import FOREGROUND_LABELS, STYLE_LABELS, Label
 from spt_dist.regions import PRESENT_PX, region_means
-from spt_dist.types import Features, Heatmaps, Images, LabelBytes, Parsing, Scalar
+from spt_dist.types import Features, Heatmaps, Images, Joints, LabelBytes, Parsing, Scalar
 
 LabelWeights = Float[Tensor, "10"]
+
+PATCH = 1 / 16  # of the picture's height: half a side of the squares round the joints
+FEATURE_PX = 2  # picture pixels along a pixel of relu2_1
 
 
 def lsgan(prediction: Float[Tensor, "b 1 h w"], real: bool) -> Scalar:
@@ -51,6 +54,66 @@ def semantic_style(
     squared mask, one feature pixel at least) instead of by h w, so that small regions weigh as much as large ones.
     """
     return semantic_style_loss(fake_b, real_a, fake_a, labels_a, labels_b, STYLE_LABELS, by_area)
+
+
+def masked_style(
+    fake_b: Features,
+    real_a: Features,
+    fake_a: Features,
+    labels_a: UInt8[Tensor, "b H W"],
+    labels_b: UInt8[Tensor, "b H W"],
+    by_area: bool = False,
+) -> Scalar:
+    """`semantic_style` with the whole person as the one region: the paper's ablation."""
+    person_a, person_b = ((labels != Label.BACKGROUND).to(torch.uint8) for labels in (labels_a, labels_b))
+    return semantic_style_loss(fake_b, real_a, fake_a, person_a, person_b, (1,), by_area)
+
+
+def global_style(
+    fake_b: Features,
+    real_a: Features,
+    fake_a: Features,
+    labels_a: UInt8[Tensor, "b H W"],
+    labels_b: UInt8[Tensor, "b H W"],
+    by_area: bool = False,
+) -> Scalar:
+    """`semantic_style` with the whole picture as the one region; the labels give their size only."""
+    everywhere = torch.ones_like(labels_a)
+    return semantic_style_loss(fake_b, real_a, fake_a, everywhere, everywhere, (1,), by_area)
+
+
+def patch_style(
+    fake_b: Features, real_a: Features, fake_a: Features, joints_a: Joints, joints_b: Joints, by_area: bool = False
+) -> Scalar:
+    """`semantic_style` with a square round every joint as regions: needs no parsing map (Pumarola et al., CVPR 2018).
+
+    A square's half side is `PATCH` of the picture's height; joints are in px of the picture, features half its size.
+    """
+    masks_a, masks_b = (_patches(joints, fake_b) for joints in (joints_a, joints_b))
+    visible = (masks_a.amax((2, 3)) * masks_b.amax((2, 3)))[..., None, None]
+    real, there, back = (
+        _gram(features, masks, by_area) for features, masks in ((real_a, masks_a), (fake_b, masks_b), (fake_a, masks_a))
+    )
+    return ((there - real) * visible).square().mean() + ((back - there) * visible).square().mean()
+
+
+def _patches(joints: Joints, features: Features) -> Float[Tensor, "b 18 h w"]:
+    """1 where a feature's pixel lies in the square round a visible joint."""
+    height, width = features.shape[2:]
+    x, y = ((torch.arange(side, device=joints.device) + 0.5) * FEATURE_PX - 0.5 for side in (width, height))
+    half_px = PATCH * height * FEATURE_PX
+    inside_x = (x - joints[..., 0, None]).abs() <= half_px
+    inside_y = (y - joints[..., 1, None]).abs() <= half_px
+    seen = (joints[..., 2] > 0)[..., None, None]
+    return (inside_y[..., :, None] & inside_x[..., None, :] & seen).to(features.dtype)
+
+
+def _gram(features: Features, masks: Float[Tensor, "b r h w"], by_area: bool) -> Float[Tensor, "b r c c"]:
+    gram = semantic_gram_soft(features, masks)
+    if not by_area:
+        return gram
+    pixels = features.shape[2] * features.shape[3]
+    return gram * pixels / masks.square().sum((2, 3)).clamp(min=1)[..., None, None]
 
 
 def parsing(logits: Parsing, labels: LabelBytes, label_weights: LabelWeights) -> Scalar:

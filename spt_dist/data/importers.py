@@ -16,7 +16,8 @@ import numpy as np
 from spt_dist.body import MISSING, Joint
 from spt_dist.data.schema import DataError, JointArray, Sample, read_image, read_labels
 
-SPLITS = ("train", "val", "test")
+TWINS = "twin"  # further pictures of the training people: true targets, for training that may see them
+SPLITS = ("train", "val", "test", TWINS)
 
 
 class Unreadable(NamedTuple):

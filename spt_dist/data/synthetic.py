@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from spt_dist.body import MISSING, Joint
+from spt_dist.data.importers import TWINS
 from spt_dist.data.synthetic_figure import Figure
 from spt_dist.data.synthetic_head import Head
 from spt_dist.data.synthetic_look import Look, Scene, sample_look, sample_scene
@@ -151,15 +152,17 @@ def draw_folder(
     val_people: int = 0,
     test_people: int = 0,
     poses_per_test_person: int = 2,
+    twins: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> None:
     """Draw a data set into the folder `out`, in the layout of a folder of photos.
 
     Training has one picture of each of `people` persons; validation and test have `poses_per_test_person` pictures
-    of each of theirs. Written are `img/NAME.jpg`, `parsing/NAME.png`, `keypoints.csv`, `train.txt`, `val.txt`,
-    `test.txt` and `identities.csv` (`name,identity`: pictures that share an identity show one person). Each person has
-    a random stream of their own, so that more people leave the others as they were. `size` is (height, width) in px;
-    `progress(done, total)` is called after each picture. Raises `ValueError` when `out` is not empty.
+    of each of theirs; with `twins` a second picture of each training person makes the split `twin`. Written are
+    `img/NAME.jpg`, `parsing/NAME.png`, `keypoints.csv`, a `SPLIT.txt` per split and `identities.csv` (`name,identity`:
+    pictures that share an identity show one person). Each person has a random stream of their own, so that more people
+    leave the others as they were. `size` is (height, width) in px; `progress(done, total)` is called after each
+    picture. Raises `ValueError` when `out` is not empty.
     """
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
@@ -167,27 +170,28 @@ def draw_folder(
     for name in ("img", "parsing"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     plan = (
-        ("train", people, 1),
-        ("val", val_people, poses_per_test_person),
-        ("test", test_people, poses_per_test_person),
+        ("train", people, ("train", TWINS) if twins else ("train",)),
+        ("val", val_people, ("val",) * poses_per_test_person),
+        ("test", test_people, ("test",) * poses_per_test_person),
     )
-    total, done = sum(count * poses for _, count, poses in plan), 0
+    total, done = sum(count * len(views) for _, count, views in plan), 0
     keypoints, identities = ["name:keypoints_y:keypoints_x"], ["name,identity"]
-    for number, (split, count, poses) in enumerate(plan):
-        names = []
+    lists: dict[str, list[str]] = {split: [] for _, _, views in plan for split in views}
+    for number, (group, count, views) in enumerate(plan):
         for index in range(count):
             rng = np.random.default_rng((seed, number, index))
-            person, identity = sample_person(rng), f"{split}_{index:05d}"
-            for view in range(poses):
-                stem = f"{identity}_{view}" if poses > 1 else identity
+            person, identity = sample_person(rng), f"{group}_{index:05d}"
+            for view, split in enumerate(views):
+                stem = f"{identity}_{view}" if view or split != "train" else identity
                 drawing = draw(person, sample_pose(rng), size)
                 _write(folder, stem, drawing)
-                names.append(f"{stem}.jpg")
-                keypoints.append(_annotation(names[-1], drawing.joints))
-                identities.append(f"{names[-1]},{identity}")
+                lists[split].append(f"{stem}.jpg")
+                keypoints.append(_annotation(f"{stem}.jpg", drawing.joints))
+                identities.append(f"{stem}.jpg,{identity}")
                 done += 1
                 if progress is not None:
                     progress(done, total)
+    for split, names in lists.items():
         _write_lines(folder / f"{split}.txt", names)
     _write_lines(folder / "keypoints.csv", keypoints)
     _write_lines(folder / "identities.csv", identities)

@@ -23,8 +23,6 @@ from spt_dist.regions import Colours, paint, region_colours
 from spt_dist.types import Features, Heatmaps, Images, Parsing
 
 COLOURS = 3
-SOURCE_CHANNELS = COLOURS + len(FOREGROUND_LABELS) + len(Joint)
-TARGET_CHANNELS = len(Joint) + len(FOREGROUND_LABELS)
 
 
 class Sizes(NamedTuple):
@@ -68,13 +66,15 @@ class AppearanceGenerator(nn.Module):
 
     def __init__(self, config: Appearance) -> None:
         super().__init__()
-        target_channels = TARGET_CHANNELS + (COLOURS if config.flat_colour_input else 0)
-        self.flat_colour_input = config.flat_colour_input
+        labels = len(FOREGROUND_LABELS) if config.reads_parsing else 0
+        source_channels = COLOURS + labels + len(Joint)
+        target_channels = len(Joint) + labels + (COLOURS if config.flat_colour_input else 0)
+        self.reads_parsing, self.flat_colour_input = config.reads_parsing, config.flat_colour_input
         self.global_net = UNet(
-            SOURCE_CHANNELS, target_channels, COLOURS, config.widths, config.warped_levels, config.dropout
+            source_channels, target_channels, COLOURS, config.widths, config.warped_levels, config.dropout
         )
         self.local_net = (
-            LocalEnhancer(config.widths, SOURCE_CHANNELS, target_channels) if config.local_enhancer else None
+            LocalEnhancer(config.widths, source_channels, target_channels) if config.local_enhancer else None
         )
         self.factor = self.global_net.factor * (2 if config.local_enhancer else 1)
 
@@ -99,9 +99,10 @@ class AppearanceGenerator(nn.Module):
     def encode_source(self, image: Images, parsing: Parsing, heatmaps: Heatmaps, alpha: float = 1.0) -> Source:
         """What `decode` needs of a source, whatever the target; `alpha` must be the same in both calls."""
         require_divisible((image.shape[2], image.shape[3]), self.factor, type(self).__name__)
-        inputs = Sizes(torch.cat([image, foreground(parsing), heatmaps], dim=1))
+        maps = [foreground(parsing)] if self.reads_parsing else []
+        inputs = Sizes(torch.cat([image, *maps, heatmaps], dim=1))
         if self.local_net is not None:
-            half = [halve_image(image), halve_parsing(foreground(parsing)), halve_heatmaps(heatmaps)]
+            half = [halve_image(image), *(halve_parsing(each) for each in maps), halve_heatmaps(heatmaps)]
             inputs = Sizes(inputs.full, torch.cat(half, dim=1))
         colours = region_colours(image, parsing) if self.flat_colour_input else None
         return self.encode_inputs(inputs, alpha, colours)
@@ -115,7 +116,7 @@ class AppearanceGenerator(nn.Module):
         alpha: float = 1.0,
     ) -> Images:
         """The encoded source in one target pose."""
-        maps = [foreground(target_parsing)]
+        maps = [foreground(target_parsing)] if self.reads_parsing else []
         if source.colours is not None:
             maps.append(paint(source.colours, target_parsing))
         inputs = Sizes(torch.cat([target_heatmaps, *maps], dim=1))

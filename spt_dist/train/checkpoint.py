@@ -22,6 +22,7 @@ from spt_dist import config
 from spt_dist.data.pack import flush
 from spt_dist.models.weights import save_weights
 from spt_dist.train.ranks import Ranks
+from spt_dist.train.start import save_networks
 from spt_dist.train.state import Position, State
 
 VERSIONED = ("torch", "deepspeed", "ray", "webdataset", "numpy")
@@ -121,6 +122,7 @@ def export(run: Path, settings: config.Config, state: State, origin: Origin, fra
             "frame": frame,
             "images": state.position.images,
         }
+        save_networks(run, {name: engine.module for name, engine in state.engines.items()})
         save_weights(run / "weights", {name: average.module for name, average in state.averages.items()}, card)
     ranks.barrier()
 

@@ -15,6 +15,7 @@ from spt_dist import config
 from spt_dist.data.manifest import Manifest
 from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.pipeline import open_reader
+from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
@@ -44,8 +45,9 @@ class Trainer:
         )
         self.state: State = build_state(settings, make_engine, ranks.device)
         self.features = PerceptualFeatures(settings.networks.features).to(ranks.device)
+        self.twins = Twins.from_shards(settings.data.shards) if settings.data.true_targets else None
         self.pseudo_pairs = None
-        if any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
+        if self.twins is None and any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
             self.pseudo_pairs = PseudoPairs.from_shards(settings.data.shards, "train")
         engine = type(next(iter(self.state.engines.values()))).__name__
         self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, ranks.size, engine)
@@ -83,7 +85,10 @@ class Trainer:
         own_pose, alpha = fraction < plan.warm_up, fade_in(fraction, plan.fade_in)
         turns = []
         for _ in range(self.settings.train.accumulate):
-            scene = build_scene(next(self.reader), self.settings, pseudo_pairs, own_pose)
+            pairs = next(self.reader)
+            if self.twins is not None:
+                pairs = self.twins.pair(pairs.source)
+            scene = build_scene(pairs, self.settings, pseudo_pairs, own_pose)
             turns.append(Turn(scene, self.settings, self.features, alpha))
         for phase in phases_of(stage, self.settings.losses):
             base = plan.discriminator_learning_rate if phase.discriminates else plan.learning_rate

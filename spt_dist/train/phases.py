@@ -99,8 +99,9 @@ class Drawing:
         self.fake_b: Tensor = draw(
             source.image, source.parsing, source.heatmaps, self.parsing_b, target.heatmaps, scene.there, turn.alpha
         )
-        self.fake_a: Tensor = self.fake_b  # in the own pose, B^ has come back already
-        if not scene.own_pose:
+        self.fake_a: Tensor = self.fake_b  # where the truth is known, nothing need come back
+        self.reference = scene.truth or source  # what A^ is compared with
+        if scene.truth is None:
             self.fake_a = draw(
                 self.fake_b, self.parsing_b, target.heatmaps, source.parsing, source.heatmaps, scene.back, turn.alpha
             )
@@ -109,18 +110,18 @@ class Drawing:
     @cached_property
     def images_with_parsing(self) -> Tensor:
         """What the image discriminator judges of B^ and A^: [2b, 12, h, w]."""
-        return torch.cat([self.fakes, torch.cat([self.parsing_b, self.scene.source.parsing])[:, 1:]], 1)
+        return _judged(self.turn, self.fakes, torch.cat([self.parsing_b, self.reference.parsing]))
 
     @cached_property
     def faces(self) -> Tensor:
         """The head boxes of B^ and A^, stretched over the picture: [2b, 3, h, w]."""
-        return crop_faces(self.fakes, torch.cat([self.scene.target.joints, self.scene.source.joints]))
+        return crop_faces(self.fakes, torch.cat([self.scene.target.joints, self.reference.joints]))
 
     @cached_property
     def features(self) -> tuple[Tensor, Tensor, Tensor]:
-        """relu2_1 of A, B^ and A^."""
+        """relu2_1 of A (or of the truth, where it is known), B^ and A^."""
         with torch.no_grad():
-            real_a = self.turn.features(self.scene.source.image)
+            real_a = self.turn.features(self.reference.image)
         fake_b, fake_a = self.turn.features(self.fakes).chunk(2)
         return real_a, fake_b, fake_a
 
@@ -134,7 +135,7 @@ def _face(drawing: Drawing) -> Tensor:
 
 
 def _pose(drawing: Drawing) -> Tensor:
-    wanted = torch.cat([drawing.scene.target.heatmaps, drawing.scene.source.heatmaps])
+    wanted = torch.cat([drawing.scene.target.heatmaps, drawing.reference.heatmaps])
     return 2 * losses.pose(drawing.turn.networks["pose_detector"](drawing.fakes), wanted)
 
 
@@ -145,18 +146,26 @@ def _content(drawing: Drawing) -> Tensor:
 
 def _style(drawing: Drawing) -> Tensor:
     real_a, fake_b, fake_a = drawing.features
+    features, reference = drawing.turn.config.networks.features, drawing.reference
     labels_b = drawing.parsing_b.argmax(1).to(torch.uint8)
-    by_area = drawing.turn.config.networks.features.normalise
-    return losses.semantic_style(fake_b, real_a, fake_a, drawing.scene.source.labels, labels_b, by_area=by_area)
+    if features.style == "patch":
+        joints_b = drawing.scene.target.joints
+        return losses.patch_style(fake_b, real_a, fake_a, reference.joints, joints_b, by_area=features.normalise)
+    style = {
+        "semantic": losses.semantic_style,
+        "masked": losses.masked_style,
+        "global": losses.global_style,
+    }[features.style]
+    return style(fake_b, real_a, fake_a, reference.labels, labels_b, by_area=features.normalise)
 
 
 def _region_colour(drawing: Drawing) -> Tensor:
-    source = drawing.scene.source
-    return losses.region_colour(drawing.fake_b, drawing.parsing_b.detach(), source.image, source.parsing)
+    reference = drawing.reference
+    return losses.region_colour(drawing.fake_b, drawing.parsing_b.detach(), reference.image, reference.parsing)
 
 
 def _reconstruction(drawing: Drawing) -> Tensor:
-    return losses.reconstruction(drawing.fake_a, drawing.scene.source.image)
+    return losses.reconstruction(drawing.fake_a, drawing.reference.image)
 
 
 # The image losses of H_A, and in the last stage of H_S. Each sums its two terms, for B^ and A^, where it has two.
@@ -188,6 +197,11 @@ def end_to_end_terms(turn: Turn) -> Terms:
     return semantic_terms(turn) | image_terms(turn)
 
 
+def _judged(turn: Turn, images: Tensor, maps: Tensor) -> Tensor:
+    """What the image discriminator sees: pictures with their parsing, or, in the baseline without parsing, alone."""
+    return torch.cat([images, maps[:, 1:]], 1) if turn.config.networks.appearance.reads_parsing else images
+
+
 def _judge(turn: Turn, name: str, real: Tensor) -> Terms:
     """LSGAN, halves of real and fake, in one pass."""
     fake = turn.fakes[name]
@@ -205,7 +219,7 @@ def image_discriminator_terms(turn: Turn) -> Terms:
     """Tell a photo with its parsing map from a drawn one."""
     photos = torch.cat([turn.scene.source.image, turn.scene.target.image])
     maps = torch.cat([turn.scene.source.parsing, turn.scene.target.parsing])
-    return _judge(turn, "image_discriminator", torch.cat([photos, maps[:, 1:]], 1))
+    return _judge(turn, "image_discriminator", _judged(turn, photos, maps))
 
 
 def face_discriminator_terms(turn: Turn) -> Terms:

@@ -19,8 +19,9 @@ class Pseudo(NamedTuple):
 class Scene(NamedTuple):
     """A source, the pose that is wanted of it, and the warps there and back.
 
-    `target` is another picture: it gives the pose, and stands among the real examples of the discriminators; it is
-    never what a generator is compared with. While `own_pose`, it is the source itself.
+    `target` is another picture: it gives the pose, and stands among the real examples of the discriminators. Mostly it
+    shows somebody else, and nothing says how the source would look there: `truth` is None. While `own_pose` it is the
+    source itself, and with `data.true_targets` the same person's other picture: then it is the truth as well.
     """
 
     source: View
@@ -29,10 +30,15 @@ class Scene(NamedTuple):
     back: PartWarps
     own_pose: bool
     pseudo: Pseudo | None
+    truth: View | None = None
 
 
 def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | None, own_pose: bool) -> Scene:
-    """Rasterise poses, cut part masks and fit part transforms for one micro-batch."""
+    """Rasterise poses, cut part masks and fit part transforms for one micro-batch.
+
+    With `data.true_targets` the pairs are two pictures of one person (`data.twins`), and the true map is the pseudo
+    label.
+    """
     sigma_px, stretch = run.data.heatmap_sigma_px, run.networks.appearance.max_stretch
     size = run.data.image_size
     source_batch, target_batch = pairs.source, pairs.source if own_pose else pairs.target
@@ -40,9 +46,10 @@ def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | No
     target = source if own_pose else view(target_batch.images, target_batch.labels, target_batch.joints, sigma_px)
     there = part_warps(target.joints, source.joints, size, stretch)
     back = there if own_pose else part_warps(source.joints, target.joints, size, stretch)
-    pseudo = None
+    truth = target if own_pose or run.data.true_targets else None
+    pseudo = Pseudo(target, there) if run.data.true_targets else None
     if pseudo_pairs is not None:
         labels, joints = pseudo_pairs.match(source_batch, target_batch.joints)
         pseudo_view = view(source_batch.images, labels, joints, sigma_px)
         pseudo = Pseudo(pseudo_view, part_warps(joints, source.joints, size, stretch))
-    return Scene(source, target, there, back, own_pose, pseudo)
+    return Scene(source, target, there, back, own_pose, pseudo, truth)

@@ -15,6 +15,7 @@ from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.train.ema import Ema
 from spt_dist.train.engine import Engine
 from spt_dist.train.phases import STAGES
+from spt_dist.train.start import load_networks
 
 AVERAGED = ("semantic", "appearance")  # what evaluation and serving use
 
@@ -45,19 +46,22 @@ def build_networks(networks: config.Networks, seed: int) -> dict[str, nn.Module]
     """All trained networks, with the same weights on every rank."""
     torch.manual_seed(seed)
     widths = networks.discriminator.widths
+    parsing = len(FOREGROUND_LABELS) if networks.appearance.reads_parsing else 0
     return {
         "pose_detector": PoseDetector(networks.pose_detector),
         "semantic": SemanticGenerator(networks.semantic),
         "parsing_discriminator": PatchDiscriminator(len(Label) + len(Joint), widths),
         "appearance": AppearanceGenerator(networks.appearance),
-        "image_discriminator": PatchDiscriminator(3 + len(FOREGROUND_LABELS), widths),
+        "image_discriminator": PatchDiscriminator(3 + parsing, widths),
         "face_discriminator": PatchDiscriminator(3, widths),
     }
 
 
 def build_state(run: config.Config, make_engine: Callable[[nn.Module], Engine], device: torch.device) -> State:
     """Fresh networks in fresh engines."""
-    networks = {name: network.to(device) for name, network in build_networks(run.networks, run.train.seed).items()}
+    networks = build_networks(run.networks, run.train.seed)
+    load_networks(networks, run.train.start_from)
+    networks = {name: network.to(device) for name, network in networks.items()}
     averages = {name: Ema(networks[name], run.train.ema_half_life_imgs) for name in AVERAGED}
     return State({name: make_engine(network) for name, network in networks.items()}, averages, Position())
 

@@ -18,12 +18,13 @@ def draw(
     held_out: Annotated[int, typer.Option(help="Further people for validation and for test, two poses each.")] = 100,
     size: Size = "128x64",
     seed: int = 0,
+    twins: Annotated[bool, typer.Option(help="A second picture of every training person, split `twin`.")] = False,
 ) -> None:
     """Draw a folder of synthetic people, with exact parsing maps and keypoints."""
     from spt_dist.data.synthetic import draw_folder
 
     with bar("drawing people") as progress:
-        draw_folder(out, people, size_px(size), seed, held_out, held_out, progress=progress)
+        draw_folder(out, people, size_px(size), seed, held_out, held_out, twins=twins, progress=progress)
     typer.echo(f"{out}: {people} people to learn from, {held_out} to validate, {held_out} to test")
 
 
