@@ -57,6 +57,7 @@ class Appearance:
     warped_levels: Count = 4
     reads_parsing: bool = True  # False: the paper's baseline without parsing maps
     flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
+    blend: tuple[Literal["flat", "warped"], ...] = ()  # our own: pictures that the head mixes with its own, per pixel
     max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale
 
 

@@ -6,6 +6,7 @@ halving, and decodes them together with the global decoder's. A fade-in `alpha` 
 picture to the local one, in the encoders' features and in the output.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,9 @@ from spt_dist.types import Features, Heatmaps, Images, Parsing
 
 COLOURS = 3
 
+# What a head gives: three colours, and a weight for each other picture that it mixes in.
+Head = Float[Tensor, "b o i j"]
+
 
 class Sizes(NamedTuple):
     """One input of the generator, channels stacked, at the full size and, for the local enhancer, at half of it."""
@@ -37,24 +41,25 @@ class Source(NamedTuple):
 
     levels: list[Tensor]
     local: Tensor | None
-    colours: Colours | None
+    colours: Colours | None = None
+    image: Images | None = None
 
 
 class LocalEnhancer(nn.Module):
     """Half-width encoders and one decoder block at the full size, around the global network at half of it."""
 
-    def __init__(self, widths: tuple[int, ...], source_channels: int, target_channels: int) -> None:
+    def __init__(self, widths: tuple[int, ...], source_channels: int, target_channels: int, out_channels: int) -> None:
         super().__init__()
         own = (widths[0] // 2, widths[0])
         self.source_encoder = Encoder(source_channels, own, norm_last=True)
         self.target_encoder = Encoder(target_channels, own, norm_last=True)
         self.up = UpBlock(widths[1] + 2 * widths[0], widths[0])
-        self.head = nn.Conv2d(widths[0] + 2 * own[0], COLOURS, 3, padding=1)
+        self.head = nn.Conv2d(widths[0] + 2 * own[0], out_channels, 3, padding=1)
 
-    def decode(self, source: Features, target: Features, from_global: Tensor, warps: PartWarps) -> Images:
-        """Both encoders' first features and the global decoder's rectified ones -> image."""
+    def decode(self, source: Features, target: Features, from_global: Tensor, warps: PartWarps) -> Head:
+        """Both encoders' first features and the global decoder's rectified ones -> the head's output."""
         skips = [self.up(from_global), warp_features(source, warps), target]
-        return tanh(self.head(relu_(torch.cat(skips, dim=1))))
+        return self.head(relu_(torch.cat(skips, dim=1)))
 
 
 class AppearanceGenerator(nn.Module):
@@ -70,11 +75,15 @@ class AppearanceGenerator(nn.Module):
         source_channels = COLOURS + labels + len(Joint)
         target_channels = len(Joint) + labels + (COLOURS if config.flat_colour_input else 0)
         self.reads_parsing, self.flat_colour_input = config.reads_parsing, config.flat_colour_input
+        self.blend = config.blend
+        out_channels = COLOURS + len(config.blend)
         self.global_net = UNet(
-            source_channels, target_channels, COLOURS, config.widths, config.warped_levels, config.dropout
+            source_channels, target_channels, out_channels, config.widths, config.warped_levels, config.dropout
         )
         self.local_net = (
-            LocalEnhancer(config.widths, source_channels, target_channels) if config.local_enhancer else None
+            LocalEnhancer(config.widths, source_channels, target_channels, out_channels)
+            if config.local_enhancer
+            else None
         )
         self.factor = self.global_net.factor * (2 if config.local_enhancer else 1)
 
@@ -104,8 +113,9 @@ class AppearanceGenerator(nn.Module):
         if self.local_net is not None:
             half = [halve_image(image), *(halve_parsing(each) for each in maps), halve_heatmaps(heatmaps)]
             inputs = Sizes(inputs.full, torch.cat(half, dim=1))
-        colours = region_colours(image, parsing) if self.flat_colour_input else None
-        return self.encode_inputs(inputs, alpha, colours)
+        flat = self.flat_colour_input or "flat" in self.blend
+        encoded = self.encode_inputs(inputs, alpha)
+        return encoded._replace(image=image, colours=region_colours(image, parsing) if flat else None)
 
     def decode(
         self,
@@ -117,43 +127,66 @@ class AppearanceGenerator(nn.Module):
     ) -> Images:
         """The encoded source in one target pose."""
         maps = [foreground(target_parsing)] if self.reads_parsing else []
+        others = {}
         if source.colours is not None:
-            maps.append(paint(source.colours, target_parsing))
+            others["flat"] = paint(source.colours, target_parsing)
+        if source.image is not None and "warped" in self.blend:
+            others["warped"] = warp_features(source.image, warps)
+        if self.flat_colour_input:
+            maps.append(others["flat"])
         inputs = Sizes(torch.cat([target_heatmaps, *maps], dim=1))
         if self.local_net is not None:
             half = [halve_heatmaps(target_heatmaps), *(halve_parsing(each) for each in maps)]
             inputs = Sizes(inputs.full, torch.cat(half, dim=1))
-        return self.decode_inputs(source, inputs, warps, warps, alpha)
+        return self.decode_inputs(source, inputs, warps, warps, alpha, [others[name] for name in self.blend])
 
-    def encode_inputs(self, inputs: Sizes, alpha: float, colours: Colours | None = None) -> Source:
+    def encode_inputs(self, inputs: Sizes, alpha: float) -> Source:
         """As `encode_source`, from the stacked (image 3, parsing 9, heat maps 18) channels."""
         if self.local_net is None:
-            return Source(self.global_net.encode_source(inputs.full), None, colours)
+            return Source(self.global_net.encode_source(inputs.full), None)
         first, local = _fade(self.global_net.source_encoder, self.local_net.source_encoder, inputs, alpha)
-        return Source(self.global_net.source_encoder.descend(first), local, colours)
+        return Source(self.global_net.source_encoder.descend(first), local)
 
     def decode_inputs(
-        self, source: Source, inputs: Sizes, warps: PartWarps, half_warps: PartWarps, alpha: float
+        self,
+        source: Source,
+        inputs: Sizes,
+        warps: PartWarps,
+        half_warps: PartWarps,
+        alpha: float,
+        others: Sequence[Images] = (),
     ) -> Images:
         """As `decode`, from the stacked (heat maps 18, parsing 9[, flat colours 3]) channels.
 
         `half_warps` are those of the global network under the local enhancer; warps of the full size serve as well,
-        since they carry the size that they are given at.
+        since they carry the size that they are given at. `others` are the pictures of `config.blend`.
         """
         if self.local_net is None:
             features = self.global_net.decode(source.levels, self.global_net.encode_target(inputs.full), warps)
-            return tanh(self.global_net.head(features))
+            return _mix(self.global_net.head(features), others)
         encoder = self.global_net.target_encoder
         first, local = _fade(encoder, self.local_net.target_encoder, inputs, alpha)
         features = self.global_net.decode(source.levels, encoder.descend(first), half_warps)
         if local is None or source.local is None:
-            return self._coarse(features)
-        fine = self.local_net.decode(source.local, local, features, warps)
-        return fine if alpha == 1 else alpha * fine + (1 - alpha) * self._coarse(features)
+            return _mix(self._coarse(features), others)
+        fine = _mix(self.local_net.decode(source.local, local, features, warps), others)
+        return fine if alpha == 1 else alpha * fine + (1 - alpha) * _mix(self._coarse(features), others)
 
-    def _coarse(self, features: Features) -> Float[Tensor, "b 3 i j"]:
-        """The global network's picture at the full size, from its decoder's features at half of it."""
-        return tanh(self.global_net.head(interpolate(features, scale_factor=2.0, mode="nearest")))
+    def _coarse(self, features: Features) -> Head:
+        """The global network's head at the full size, from its decoder's features at half of it."""
+        return self.global_net.head(interpolate(features, scale_factor=2.0, mode="nearest"))
+
+
+def _mix(head: Head, others: Sequence[Images]) -> Images:
+    """A head's own picture, mixed per pixel with others by the softmax of its further channels, the own one's being 0.
+
+    So colours and texture that are right already need not be painted again.
+    """
+    own = tanh(head[:, :COLOURS])
+    if not others:
+        return own
+    weights = torch.cat([torch.zeros_like(head[:, :1]), head[:, COLOURS:]], dim=1).softmax(dim=1)[:, :, None]
+    return (weights * torch.stack([own, *others], dim=1)).sum(dim=1)
 
 
 def _fade(global_encoder: Encoder, local_encoder: Encoder, inputs: Sizes, alpha: float) -> tuple[Tensor, Tensor | None]:
