@@ -29,7 +29,7 @@ class RunLog:
         self.ranks = ranks
         self.file = run / "log.jsonl"
         self.terms: dict[str, list[Tensor]] = {}
-        self.since = (time.monotonic(), 0)
+        self.since = (time.monotonic(), time.process_time(), 0)
         self.board = SummaryWriter(str(run / "tensorboard")) if ranks.leads else None
 
     def collect(self, terms: dict[str, Tensor]) -> None:
@@ -45,7 +45,7 @@ class RunLog:
 
     def start(self, position: Position) -> None:
         """Measure the pace from here."""
-        self.since = (time.monotonic(), position.images)
+        self.since = (time.monotonic(), time.process_time(), position.images)
         self.terms.clear()
 
     def report(self, position: Position, of_images: int) -> dict[str, float]:
@@ -63,7 +63,7 @@ class RunLog:
                 f"{', '.join(bad)} became non-finite in stage `{position.stage}` at {position.stage_images} images; "
                 "lower the stage's learning rate or set train.clip, then resume from the last checkpoint"
             )
-        seconds, pace = self._pace(position)
+        seconds, cpu_seconds, pace = self._pace(position)
         if self.board is not None:
             line = {
                 "stage": position.stage,
@@ -71,6 +71,7 @@ class RunLog:
                 "all_images": position.images,
                 "of_images": of_images,
                 "seconds": round(seconds, 3),
+                "cpu_seconds": round(cpu_seconds, 3),
                 "images_per_s": round(pace, 3),
                 "terms": {name: round(value, 6) for name, value in means.items()},
             }
@@ -92,7 +93,7 @@ class RunLog:
         if self.board is not None:
             self.board.close()
 
-    def _pace(self, position: Position) -> tuple[float, float]:
-        then, images = self.since
+    def _pace(self, position: Position) -> tuple[float, float, float]:
+        then, cpu_then, images = self.since
         seconds = time.monotonic() - then
-        return seconds, (position.images - images) / max(seconds, 1e-9)
+        return seconds, time.process_time() - cpu_then, (position.images - images) / max(seconds, 1e-9)

@@ -33,15 +33,24 @@ def size_px(text: str) -> tuple[int, int]:
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar with pace and time left; yields `progress(done, total)`."""
+    with bars() as progress:
+        yield lambda done, total: progress(what, done, total)
+
+
+@contextmanager
+def bars() -> Iterator[Callable[[str, int, int | None], None]]:
+    """As many bars as there is work at a time; yields `progress(what, done, total)`, which any thread may call."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        task = bars.add_task(what, total=None, pace="")
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
+        tasks: dict[str, TaskID] = {}
 
-        def progress(done: int, total: int | None) -> None:
-            speed = bars.tasks[0].speed
-            bars.update(task, completed=done, total=total, pace=f"{speed:.0f}/s" if speed else "")
+        def progress(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = shown.add_task(what, total=total, pace="")
+            speed = shown.tasks[shown.task_ids.index(tasks[what])].speed
+            shown.update(tasks[what], completed=done, total=total, pace=f"{speed:.0f}/s" if speed else "")
 
         yield progress

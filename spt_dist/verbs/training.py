@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, Run, app, bar
+from spt_dist.verbs.shared import Overrides, Run, app, bar, bars
 
 
 @app.command()
@@ -66,3 +66,27 @@ def convert(
 
     write_weights(checkpoint, kind, out)
     typer.echo(str(out))
+
+
+@app.command()
+def ablation(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where people, runs and judges go.")] = Path("runs/ablation"),
+    images: Annotated[int, typer.Option(min=8, help="H_A's training images, the same for every run.")] = 4_000,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant.")] = 2,
+    only: Annotated[str, typer.Option(help="Runs to train, separated by commas; all by default.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, one core each.")] = 2,
+    split: Annotated[Literal["val", "test"], typer.Option(help="Choices are made on `val`.")] = "test",
+    pairs: Annotated[int, typer.Option(min=2, help="Pairs to score.")] = 500,
+    features: Annotated[str, typer.Option(help="VGG16's first convolutions (.npz); random ones without.")] = "",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Renew the table in a page.")] = None,
+) -> None:
+    """The paper's ablations, references, ceilings and our own preset; goes on where it was broken off."""
+    from spt_dist.ablation.run import Plan, run_ablation
+
+    chosen = tuple(name.strip() for name in only.split(",") if name.strip())
+    plan = Plan.of(out, images, range(seeds), chosen, jobs, features)
+    with bars() as progress:
+        run_ablation(plan, split, pairs, progress, json_file, plot, markdown)
+    typer.echo(f"{out}: {len(plan.runs)} runs with {seeds} seed(s); rows in {json_file or plan.rows(split)}")

@@ -1,0 +1,233 @@
+"""The benchmark from people to table: what is there already is not done again.
+
+    OUT/people, OUT/shards       2,000 people to learn from, each with a twin for the ceilings; others to judge by
+    OUT/judges                   the parser and the pose detector that judge
+    OUT/seed_N/RUN               one `spt train` each, in one process on one core; as many at a time as `jobs`
+    OUT/ablation_SPLIT.json      the rows
+
+A run that was broken off goes on from its last checkpoint, one that has weights is left alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spt_dist import pictures
+from spt_dist.ablation import drawing, judges, scores, table
+from spt_dist.ablation.variants import FLAT_ROWS, OURS, ROOTS, ROWS, RUNS, Run
+from spt_dist.config import load
+from spt_dist.data.importers import read_folder, splits
+from spt_dist.data.pack import pack
+from spt_dist.data.pairs import PseudoPairs
+from spt_dist.data.pipeline import read_split
+from spt_dist.data.synthetic import draw_folder
+from spt_dist.evaluation import make_pairs
+from spt_dist.infer import Predictor
+from spt_dist.report import read_log
+
+PEOPLE, HELD_OUT, PEOPLE_SEED = 2_000, 250, 0
+Progress = Callable[[str, int, int], object]  # what, done, total
+
+
+class _Drawn(NamedTuple):
+    """One variant's pictures, and what its training has cost."""
+
+    variant: str
+    seed: int | None
+    cost: dict[str, float]
+    shown: drawing.Shown
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command asks for."""
+
+    out: Path
+    images: int  # of H_A's training, for every run
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]  # which rows' runs; the roots that they need come along
+    jobs: int
+    features: str  # VGG16's weights, or nothing
+
+    @classmethod
+    def of(cls, out: Path, images: int, seeds: range, only: tuple[str, ...], jobs: int, features: str) -> "Plan":
+        """The plan for `only` some runs, or all behind the roots; `ValueError` for a run that does not exist."""
+        if unknown := sorted(set(only) - RUNS.keys()):
+            raise ValueError(f"there is no run {', '.join(unknown)}; the runs are {', '.join(RUNS)}")
+        return cls(out, images, tuple(seeds), only or tuple(name for name in RUNS if name not in ROOTS), jobs, features)
+
+    def rows(self, split: str) -> Path:
+        """Where the scores are written."""
+        return self.out / f"ablation_{split}.json"
+
+    def folder(self, run: str, seed: int) -> Path:
+        """Where a run lies."""
+        return self.out / f"seed_{seed}" / run
+
+    def shards(self) -> Path:
+        """Where the people lie."""
+        return self.out / "shards"
+
+
+def run_ablation(
+    plan: Plan, split: str, pairs: int, progress: Progress, json_file: Path | None, plot: Path | None, page: Path | None
+) -> None:
+    """Everything, up to the files that are asked for.
+
+    Raises:
+        RuntimeError: a run failed.
+        ValueError: the people cannot be packed, or `page` has no place for the table.
+    """
+    make_people(plan, progress)
+    train(plan, progress)
+    rows, shown = score(plan, split, pairs, progress)
+    for file in (plan.rows(split), *([json_file] if json_file else [])):
+        file.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    pictures.save(shown, plot or plan.out / f"ablation_{split}.png")
+    if page:
+        table.renew(page, table.markdown(rows))
+
+
+def make_people(plan: Plan, progress: Progress) -> None:
+    """Draw and pack the people, once."""
+    size = load(OURS).data.image_size
+    people = plan.out / "people"
+    if (plan.shards() / "manifest.json").exists():
+        return
+    if not (people / "identities.csv").exists():
+        draw_folder(
+            people, PEOPLE, size, PEOPLE_SEED, HELD_OUT, HELD_OUT, twins=True,
+            progress=lambda done, total: progress("drawing people", done, total),
+        )  # fmt: skip
+    samples = chain.from_iterable(read_folder(people, split) for split in splits(people))
+    pack(samples, plan.shards(), size, "whole")
+
+
+def train(plan: Plan, progress: Progress) -> None:
+    """Every run that is missing, roots first.
+
+    Raises:
+        RuntimeError: a run failed; its log says why, and the others are kept.
+    """
+    wanted = [(name, seed) for seed in plan.seeds for name in plan.runs]
+    roots = [(root, seed) for seed in plan.seeds for root in ROOTS if any(root in needs(name) for name in plan.runs)]
+    for batch in (roots, wanted):
+        missing = [(name, seed) for name, seed in batch if not (plan.folder(name, seed) / "weights/card.json").exists()]
+        with ThreadPoolExecutor(plan.jobs) as pool:
+            for failed in pool.map(lambda each: _train(plan, each[0], each[1], progress), missing):
+                if failed:
+                    pool.shutdown(cancel_futures=True)
+                    raise RuntimeError(failed)
+
+
+def needs(run: str) -> set[str]:
+    """The roots from which a run starts."""
+    return set(RUNS[run].start.values())
+
+
+def _train(plan: Plan, name: str, seed: int, progress: Progress) -> str:
+    """One `spt train`; gives what went wrong, or nothing."""
+    run, folder = RUNS[name], plan.folder(name, seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    words = [str(Path(sys.executable).with_name("spt")), "train", run.config, "-o", str(folder), "--launcher", "local"]
+    words += ["--resume"] if (folder / "config.json").exists() else []
+    for key, value in _settings(plan, run, seed).items():
+        words += ["--set", f"{key}={_toml(value)}"]
+    output = folder.parent / f"{name}.txt"
+    with output.open("a") as file:
+        process = subprocess.Popen(
+            words, stdout=file, stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        what = f"seed {seed}, {name}"
+        while True:
+            try:
+                code = process.wait(timeout=2)
+                break
+            except subprocess.TimeoutExpired:
+                progress(what, *_seen(folder))
+    progress(what, 1, 1)
+    return f"`{name}` with seed {seed} failed: `{output}` says why" if code else ""
+
+
+def _settings(plan: Plan, run: Run, seed: int) -> Mapping[str, object]:
+    start = {network: str(plan.folder(root, seed)) for network, root in run.start.items()}
+    return run.settings(plan.images) | {
+        "data.shards": str(plan.shards()),
+        "networks.features.weights": plan.features,
+        "train.seed": seed,
+        "train.start_from": start,
+    }
+
+
+def _toml(value: object) -> str:
+    """A value as TOML spells it."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _seen(folder: Path) -> tuple[int, int]:
+    """How many images a run has seen, and how many it will see."""
+    try:
+        stages = json.loads((folder / "config.json").read_text())["stages"].values()
+        log = read_log(folder / "log.jsonl")
+    except OSError:
+        return 0, 1
+    return (log[-1]["all_images"] if log else 0), max(1, sum(stage["images"] for stage in stages))
+
+
+def score(plan: Plan, split: str, pairs_count: int, progress: Progress) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Every row's scores on `split`, and the first people as every variant draws them.
+
+    A row of scores is `{variant, seed, images, cpu_seconds, stratum, metric, value}`; references have no seed.
+    """
+    pairs = list(islice(make_pairs(list(read_split(plan.shards(), split))), pairs_count))
+    test, strata = drawing.Test.of(pairs), [scores.stratum(pair) for pair in pairs]
+    size = (test.source.labels.shape[1], test.source.labels.shape[2])
+    judging = judges.load_or_train(plan.out / "judges", size, lambda d, t: progress("training the judges", d, t))
+    rows: list[dict[str, Any]] = []
+    columns: dict[str, drawing.Shown] = {}
+    drawn = list(_draw_all(plan, test, progress))
+    for number, (variant, seed, cost, shown) in enumerate(drawn, start=1):
+        columns.setdefault(variant, shown)
+        found = scores.score(shown.images, shown.labels, test.target, strata, judging)
+        about = {"variant": variant, "seed": seed} | cost
+        rows += [about | {"stratum": s, "metric": m, "value": round(v, 5)} for (s, m), v in found.items()]
+        progress("scoring", number, len(drawn))
+    return rows, table.picture(test, {name: columns[name] for name in table.PICTURED if name in columns}, strata)
+
+
+def _draw_all(plan: Plan, test: drawing.Test, progress: Progress) -> Iterator[_Drawn]:
+    """Every variant's pictures, references first."""
+    for name, shown in drawing.references(test).items():
+        yield _Drawn(name, None, {"images": 0, "cpu_seconds": 0.0}, shown)
+    pseudo_pairs = PseudoPairs.from_shards(plan.shards(), "train")
+    finished = [
+        (row, seed)
+        for row in ROWS
+        for seed in plan.seeds
+        if (plan.folder(row.run, seed) / "weights/card.json").exists()
+    ]
+    for number, (row, seed) in enumerate(finished, start=1):
+        predictor = Predictor.load(plan.folder(row.run, seed) / "weights")
+        shown = drawing.draw(predictor, test, row.maps, pseudo_pairs)
+        yield _Drawn(row.title, seed, _cost(plan, row.run, seed), shown)
+        if row in FLAT_ROWS:
+            root = RUNS[row.run].start["semantic"]
+            yield _Drawn(FLAT_ROWS[row], seed, _cost(plan, root, seed), drawing.flat_in(shown, test))
+        progress("drawing", number, len(finished))
+
+
+def _cost(plan: Plan, run: str, seed: int) -> dict[str, float]:
+    """Images and CPU seconds of a run's own training, its roots left out."""
+    log = read_log(plan.folder(run, seed) / "log.jsonl")
+    return {"images": log[-1]["all_images"], "cpu_seconds": round(sum(line["cpu_seconds"] for line in log), 1)}
