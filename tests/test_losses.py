@@ -119,3 +119,56 @@ def test_every_term_is_the_mean_over_shares_of_the_batch() -> None:
     ]
     for term in terms:
         assert_close((term(slice(0, 2)) + term(slice(2, 4))) / 2, term(slice(0, 4)))
+
+
+def style_by_hand(fake_b, real_a, fake_a, masks_a, masks_b, by_area):
+    """The style loss with explicit loops over samples and regions."""
+    total, count = 0.0, 0
+    for b in range(len(fake_b)):
+        for r in range(masks_a.shape[1]):
+            grams = {}
+            for name, features, masks in (("b", fake_b, masks_b), ("a", real_a, masks_a), ("back", fake_a, masks_a)):
+                inside = (features[b] * masks[b, r]).flatten(1)
+                area = masks[b, r].square().sum().clamp(min=1) if by_area else masks[b, r].numel()
+                grams[name] = inside @ inside.T / area
+            seen = masks_a[b, r].max() * masks_b[b, r].max()
+            total += ((grams["b"] - grams["a"]) * seen).square().sum()
+            total += ((grams["back"] - grams["b"]) * seen).square().sum()
+            count += grams["a"].numel()
+    return total / count
+
+
+@pytest.mark.parametrize("by_area", [False, True])
+def test_the_styles_of_the_ablation_are_those_of_their_regions(by_area) -> None:
+    features = [random(2, 5, 6, 4, seed=seed) for seed in range(3)]
+    labels_a, labels_b = (
+        torch.randint(0, 10, (2, 12, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+        for seed in (3, 4)
+    )
+
+    def person(labels):
+        return torch.nn.functional.avg_pool2d((labels > 0).float()[:, None], 2)
+
+    masked = losses.masked_style(*features, labels_a, labels_b, by_area)
+    assert_close(masked, style_by_hand(*features, person(labels_a), person(labels_b), by_area))
+    whole = torch.ones(2, 1, 6, 4)
+    assert_close(
+        losses.global_style(*features, labels_a, labels_b, by_area), style_by_hand(*features, whole, whole, by_area)
+    )
+
+
+@pytest.mark.parametrize("by_area", [False, True])
+def test_patch_style_compares_squares_round_the_joints_that_both_show(by_area) -> None:
+    features = [
+        random(1, 3, 16, 8, seed=seed) for seed in range(3)
+    ]  # of a picture of 32x16 px: squares of 2 px each way
+    joints_a, joints_b = torch.zeros(1, 18, 3), torch.zeros(1, 18, 3)
+    joints_a[0, 0], joints_b[0, 0] = torch.tensor([5.0, 9.0, 1]), torch.tensor([10.0, 20.0, 1])
+    joints_a[0, 1] = torch.tensor([8.0, 8.0, 1])  # hidden in B: does not count
+    masks_a, masks_b = torch.zeros(1, 18, 16, 8), torch.zeros(1, 18, 16, 8)
+    masks_a[0, 0, 4:6, 2:4] = 1  # centres 7..11 px down: 8.5, 10.5; 3..7 px across: 4.5, 6.5
+    masks_b[0, 0, 9:11, 4:6] = 1
+    masks_a[0, 1, 3:5, 3:5] = 1
+    by_hand = style_by_hand(*features, masks_a, masks_b, by_area)
+    assert by_hand > 0
+    assert_close(losses.patch_style(*features, joints_a, joints_b, by_area), by_hand)
