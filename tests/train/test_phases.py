@@ -298,3 +298,39 @@ def test_a_term_without_a_weight_is_an_error(engines):
     nameless = Phase("appearance", lambda turn: {"beauty": torch.zeros(())})
     with pytest.raises((KeyError, ValueError), match="beauty"):
         train_phase(nameless, engines, [turn_of()], 0.0)
+
+
+def test_with_true_targets_what_is_drawn_is_compared_with_the_truth(engines):
+    settings = replace(SETTINGS, data=replace(SETTINGS.data, true_targets=True))
+    scene = build_scene(Pairs(people(seed=1), people(seed=2)), settings, None, own_pose=False)
+    turn = Turn(scene, settings, PerceptualFeatures(settings.networks.features))
+    assert scene.truth is scene.target
+    assert scene.pseudo is not None
+    assert scene.pseudo.view is scene.target
+    train_phase(APPEARANCE, engines, [turn], 0.0)
+    assert engines["appearance"].calls == 1  # there, and not back
+    a, b = scene.source, scene.target
+    parsing_b = engines["semantic"].module(a.maps, b.heatmaps, scene.there).softmax(1)
+    drawn = engines["appearance"].module(a.image, a.parsing, a.heatmaps, parsing_b, b.heatmaps, scene.there)
+    as_if_source = Turn(scene._replace(source=b), settings, turn.features)
+    total = torch.stack(list(paper_terms(as_if_source, engines, parsing_b, drawn, drawn).values())).sum()
+    assert engines["appearance"].losses == [pytest.approx(total.item(), rel=1e-4)]
+    assert_same_gradients(engines["appearance"], total)
+
+
+def test_the_baseline_without_parsing_sees_no_map():
+    networks = replace(
+        SETTINGS.networks,
+        appearance=replace(SETTINGS.networks.appearance, reads_parsing=False),
+        features=replace(SETTINGS.networks.features, style="patch"),
+    )
+    settings = replace(SETTINGS, networks=networks)
+    engines, turn = engines_of(settings), turn_of(settings)
+    for phase in phases_of("appearance", settings.losses):
+        assert all(term.isfinite() for term in train_phase(phase, engines, [turn], 0.0).values())
+    assert not engines["semantic"].gradients
+    a, b = turn.scene.source, turn.scene.target
+    draw = engines["appearance"].module.eval()
+    maps = [torch.rand(BATCH, 10, *SIZE) for _ in range(2)]
+    drawn = [draw(a.image, each, a.heatmaps, each, b.heatmaps, turn.scene.there) for each in maps]
+    assert torch.equal(*drawn)
