@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/demo
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo serve test test-fast test-kernels native cubins bench check format clean
+.PHONY: help setup demo serve test test-fast test-kernels native cubins bench ablation check format clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 14
@@ -43,6 +43,9 @@ cubins: setup    ## compile every kernel for four GPUs, none needed, and renew t
 
 bench: setup     ## time every kernel: results/bench.json and .png, kernels/README.md. DATA=<folder> for real photos
 	$(BIN)/spt bench kernels all $(if $(DATA),--data $(DATA)) --json results/bench.json --plot results/bench.png --markdown kernels/README.md
+
+ablation: setup  ## the quality benchmark (hours; goes on where it stopped): results/ablation.json, docs/ablation.png, README. VGG=<npz>
+	$(BIN)/spt ablation $(if $(VGG),--features $(VGG)) --json results/ablation.json --plot docs/ablation.png --markdown README.md
 
 check: setup     ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -35,6 +35,7 @@ class Data:
     flip: bool = True
     heatmap_sigma_px: Annotated[float, Field(gt=0)] = 6.0
     shuffle_buffer: Count = 1024  # samples
+    pseudo_pairs: str = ""  # the index that `spt pairs` wrote; empty: the online nearest-pose search
     true_targets: bool = False  # learn from the person's other picture (split `twin`): the ceiling, no longer unpaired
 
 
@@ -57,7 +58,9 @@ class Appearance:
     warped_levels: Count = 4
     reads_parsing: bool = True  # False: the paper's baseline without parsing maps
     flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
-    blend: tuple[Literal["flat", "warped"], ...] = ()  # our own: pictures that the head mixes with its own, per pixel
+    blend: tuple[
+        Literal["flat", "warped", "background"], ...
+    ] = ()  # our own: pictures that the head mixes with its own, per pixel
     max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale
 
 
@@ -66,6 +69,7 @@ class Discriminator:
     """One patch discriminator's shape; image, face and parsing discriminators share it."""
 
     widths: Widths = (64, 128, 256, 512)
+    maps: Literal["soft", "hard", "none"] = "soft"  # H_S's map beside a drawn picture; our own: hard, or no map at all
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -94,6 +98,11 @@ class Networks:
     discriminator: Discriminator = field(default_factory=Discriminator)
     pose_detector: PoseDetector = field(default_factory=PoseDetector)
     features: PerceptualFeatures = field(default_factory=PerceptualFeatures)
+
+    @property
+    def image_discriminator_reads_parsing(self) -> bool:
+        """Whether pictures are judged together with their parsing maps."""
+        return self.appearance.reads_parsing and self.discriminator.maps != "none"
 
 
 @dataclass(frozen=True, config=STRICT)

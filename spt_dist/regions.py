@@ -7,11 +7,15 @@ then weighted by it. The losses, the generators' inputs and the flat-fill baseli
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from spt_dist.body import FLIP_LABELS, Label
 from spt_dist.types import Images, Parsing
 
 PRESENT_PX = 1.0  # a region smaller than one pixel has no colour of its own
+LEAST_WEIGHT = 1e-6
+RIM_PX = 1
+KNOWN_SHARE = 4.0  # a pixel of which a quarter is background is taken as it is
 
 Colours = Float[Tensor, "b 10 3"]
 Areas = Float[Tensor, "b 10"]
@@ -50,6 +54,28 @@ def region_colours(image: Images, parsing: Parsing) -> Colours:
 def paint(colours: Colours, parsing: Parsing) -> Images:
     """Every pixel in its label's colour: `sum_l parsing_l colour_l`."""
     return (colours.transpose(1, 2) @ parsing.flatten(2)).unflatten(2, parsing.shape[2:])
+
+
+def fill_background(image: Images, parsing: Parsing) -> Images:
+    """The picture without its person: what the background's pixels show, and behind the person their surroundings.
+
+    The person's rim counts as person, since its pixels are mixed.
+
+    Pull and push (Gortler et al., SIGGRAPH 1996): halve picture and weights until every pixel has weight, then let
+    each finer level keep what it knows and take the rest from the coarser one.
+    """
+    weights = 1 - max_pool2d(1 - parsing[:, Label.BACKGROUND, None], 2 * RIM_PX + 1, stride=1, padding=RIM_PX)
+    levels = [(image * weights, weights)]
+    while max(levels[-1][1].shape[2:]) > 1:
+        fine, known = levels[-1]
+        levels.append((avg_pool2d(fine, 2, ceil_mode=True), avg_pool2d(known, 2, ceil_mode=True)))
+    coarse, known = levels.pop()
+    filled = coarse / known.clamp(min=LEAST_WEIGHT)
+    for fine, known in reversed(levels):
+        above = interpolate(filled, size=fine.shape[2:], mode="bilinear", align_corners=False)
+        share = (known * KNOWN_SHARE).clamp(max=1)
+        filled = share * fine / known.clamp(min=LEAST_WEIGHT) + (1 - share) * above
+    return filled
 
 
 def flat_fill(image: Images, parsing: Parsing, target_parsing: Parsing) -> Images:

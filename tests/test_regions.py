@@ -2,7 +2,7 @@ import torch
 from torch.testing import assert_close
 
 from spt_dist.body import Label
-from spt_dist.regions import flat_fill, paint, region_colours, region_means
+from spt_dist.regions import fill_background, flat_fill, paint, region_colours, region_means
 
 
 def parsing_of(labels: list[list[int]]) -> torch.Tensor:
@@ -47,3 +47,27 @@ def test_the_flat_fill_of_a_flat_picture_is_the_picture() -> None:
     assert_close(flat_fill(flat, PARSING, PARSING), flat)
     mirrored = flat_fill(flat, PARSING, PARSING.flip(3))
     assert_close(mirrored, flat.flip(3))
+
+
+def test_the_background_is_kept_and_the_person_filled_from_around() -> None:
+    image = torch.zeros(1, 3, 16, 12)
+    image[..., :6], image[..., 6:] = -0.5, 0.5
+    image[..., 4:12, 4:8] = 1.0  # the person
+    parsing = torch.zeros(1, 10, 16, 12)
+    parsing[:, Label.BACKGROUND] = 1
+    parsing[:, :, 4:12, 4:8] = 0
+    parsing[:, Label.UPPER, 4:12, 4:8] = 1
+    filled = fill_background(image, parsing)
+    outside = torch.ones(16, 12, dtype=torch.bool)
+    outside[3:13, 3:9] = False  # the person with its rim
+    assert_close(filled[..., outside], image[..., outside])
+    behind = filled[0, 0, 4:12, 4:8]
+    assert behind.max() < 0.55
+    assert behind.min() > -0.55
+    assert behind[:, 0].mean() < 0 < behind[:, 3].mean()
+
+
+def test_a_picture_without_background_is_filled_with_zeros() -> None:
+    parsing = torch.zeros(1, 10, 7, 5)
+    parsing[:, Label.UPPER] = 1
+    assert_close(fill_background(torch.rand(1, 3, 7, 5), parsing), torch.zeros(1, 3, 7, 5))

@@ -20,7 +20,7 @@ from spt_dist.geometry import PartWarps
 from spt_dist.models.blocks import UpBlock, require_divisible
 from spt_dist.models.inputs import foreground, halve_heatmaps, halve_image, halve_parsing
 from spt_dist.models.unet import Encoder, UNet, warp_features
-from spt_dist.regions import Colours, paint, region_colours
+from spt_dist.regions import Colours, fill_background, paint, region_colours
 from spt_dist.types import Features, Heatmaps, Images, Parsing
 
 COLOURS = 3
@@ -43,6 +43,7 @@ class Source(NamedTuple):
     local: Tensor | None
     colours: Colours | None = None
     image: Images | None = None
+    background: Images | None = None
 
 
 class LocalEnhancer(nn.Module):
@@ -115,7 +116,11 @@ class AppearanceGenerator(nn.Module):
             inputs = Sizes(inputs.full, torch.cat(half, dim=1))
         flat = self.flat_colour_input or "flat" in self.blend
         encoded = self.encode_inputs(inputs, alpha)
-        return encoded._replace(image=image, colours=region_colours(image, parsing) if flat else None)
+        return encoded._replace(
+            colours=region_colours(image, parsing) if flat else None,
+            image=image if "warped" in self.blend else None,
+            background=fill_background(image, parsing) if "background" in self.blend else None,
+        )
 
     def decode(
         self,
@@ -130,8 +135,10 @@ class AppearanceGenerator(nn.Module):
         others = {}
         if source.colours is not None:
             others["flat"] = paint(source.colours, target_parsing)
-        if source.image is not None and "warped" in self.blend:
+        if source.image is not None:
             others["warped"] = warp_features(source.image, warps)
+        if source.background is not None:
+            others["background"] = source.background
         if self.flat_colour_input:
             maps.append(others["flat"])
         inputs = Sizes(torch.cat([target_heatmaps, *maps], dim=1))

@@ -122,7 +122,7 @@ def export(run: Path, settings: config.Config, state: State, origin: Origin, fra
             "frame": frame,
             "images": state.position.images,
         }
-        save_networks(run, {name: engine.module for name, engine in state.engines.items()})
+        save_networks(run, state.best())
         save_weights(run / "weights", {name: average.module for name, average in state.averages.items()}, card)
     ranks.barrier()
 

@@ -13,8 +13,8 @@ from torch import nn
 
 from spt_dist import config
 from spt_dist.data.manifest import Manifest
-from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.pipeline import open_reader
+from spt_dist.data.search.found import open_pseudo_pairs
 from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.train import checkpoint
@@ -25,7 +25,7 @@ from spt_dist.train.prepare import micro_batch
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.scene import build_scene
-from spt_dist.train.state import Position, State, build_state, fade_in, learning_rate
+from spt_dist.train.state import AVERAGED, Position, State, build_state, fade_in, learning_rate
 
 
 class Trainer:
@@ -48,7 +48,7 @@ class Trainer:
         self.twins = Twins.from_shards(settings.data.shards) if settings.data.true_targets else None
         self.pseudo_pairs = None
         if self.twins is None and any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
-            self.pseudo_pairs = PseudoPairs.from_shards(settings.data.shards, "train")
+            self.pseudo_pairs = open_pseudo_pairs(settings.data, settings.train.seed)
         engine = type(next(iter(self.state.engines.values()))).__name__
         self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, ranks.size, engine)
         self.log = RunLog(run, ranks)
@@ -90,10 +90,12 @@ class Trainer:
                 pairs = self.twins.pair(pairs.source)
             scene = build_scene(pairs, self.settings, pseudo_pairs, own_pose)
             turns.append(Turn(scene, self.settings, self.features, alpha))
-        for phase in phases_of(stage, self.settings.losses):
+        phases = phases_of(stage, self.settings.losses)
+        averages = self.state.averages_of(AVERAGED - {phase.network for phase in phases})
+        for phase in phases:
             base = plan.discriminator_learning_rate if phase.discriminates else plan.learning_rate
             rate = learning_rate(base, fraction, plan.decay)
-            self.log.collect(train_phase(phase, self.state.engines, turns, rate))
+            self.log.collect(train_phase(phase, self.state.engines, turns, rate, averages))
             if phase.network in self.state.averages:
                 module = self.state.engines[phase.network].module
                 self.state.averages[phase.network].update(module, self.settings.data.batch)

@@ -12,6 +12,7 @@ The equations are those of Song et al., CVPR 2019; the terms marked "our own" in
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
+from spt_dist.models.inputs import one_hot
 from spt_dist.train.engine import Engine, frozen_except
 from spt_dist.train.scene import Scene
 
@@ -50,13 +52,22 @@ class Phase(NamedTuple):
         return self.network.endswith("discriminator")
 
 
-def train_phase(phase: Phase, engines: Mapping[str, Engine], turns: Sequence[Turn], learning_rate: float) -> Terms:
-    """Train the phase's network on the micro-batches of one step; gives the last one's terms, detached."""
+def train_phase(
+    phase: Phase,
+    engines: Mapping[str, Engine],
+    turns: Sequence[Turn],
+    learning_rate: float,
+    averages: Mapping[str, nn.Module] = MappingProxyType({}),
+) -> Terms:
+    """Train the phase's network on the micro-batches of one step; gives the last one's terms, detached.
+
+    `averages` stand in for networks that the stage does not train.
+    """
     terms: Terms = {}
     with frozen_except(phase.network, engines) as trained:
         raw = {name: engine.module for name, engine in engines.items()}
         for turn in turns:
-            turn.networks = raw | {phase.network: trained}
+            turn.networks = {**raw, **averages, phase.network: trained}
             terms = phase.terms(turn)
             weights = vars(turn.config.losses) | UNWEIGHTED
             trained.backward(torch.stack([weights[name] * term for name, term in terms.items()]).sum())
@@ -198,8 +209,16 @@ def end_to_end_terms(turn: Turn) -> Terms:
 
 
 def _judged(turn: Turn, images: Tensor, maps: Tensor) -> Tensor:
-    """What the image discriminator sees: pictures with their parsing, or, in the baseline without parsing, alone."""
-    return torch.cat([images, maps[:, 1:]], 1) if turn.config.networks.appearance.reads_parsing else images
+    """What the image discriminator sees: pictures with their parsing, which may be hard, or left out.
+
+    A soft map gives a drawn picture away, whatever the picture. A hard one has the soft one's gradient.
+    """
+    networks = turn.config.networks
+    if not networks.image_discriminator_reads_parsing:
+        return images
+    if networks.discriminator.maps == "hard":
+        maps = one_hot(maps.argmax(1).to(torch.uint8)) + maps - maps.detach()
+    return torch.cat([images, maps[:, 1:]], 1)
 
 
 def _judge(turn: Turn, name: str, real: Tensor) -> Terms:

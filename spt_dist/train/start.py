@@ -1,7 +1,7 @@
 """Starting from another run's networks: what one run has learned, others need not learn again.
 
-A finished run keeps its networks as they are, beside the averages that inference uses, in `RUN/networks`; a new run
-names in `train.start_from` which network it takes from which run. Optimizers start afresh.
+A finished run keeps all its networks, the generators averaged, in `RUN/networks`; a new run names in `train.start_from`
+which network it takes from which run. Optimizers start afresh.
 """
 
 import os

@@ -1,6 +1,6 @@
 """All that training changes: networks in their engines, averages, and where in the curriculum we are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from spt_dist.train.engine import Engine
 from spt_dist.train.phases import STAGES
 from spt_dist.train.start import load_networks
 
-AVERAGED = ("semantic", "appearance")  # what evaluation and serving use
+AVERAGED = frozenset({"semantic", "appearance"})  # what evaluation and serving use
 
 
 @dataclass
@@ -41,12 +41,20 @@ class State:
     averages: dict[str, Ema]
     position: Position
 
+    def averages_of(self, names: Iterable[str]) -> dict[str, nn.Module]:
+        """The averaged networks of these names: where H_S is not trained, H_A learns from what will serve."""
+        return {name: self.averages[name].module for name in names}
+
+    def best(self) -> dict[str, nn.Module]:
+        """Every network as another run should take it over: averaged where there is an average."""
+        return {name: engine.module for name, engine in self.engines.items()} | self.averages_of(AVERAGED)
+
 
 def build_networks(networks: config.Networks, seed: int) -> dict[str, nn.Module]:
     """All trained networks, with the same weights on every rank."""
     torch.manual_seed(seed)
     widths = networks.discriminator.widths
-    parsing = len(FOREGROUND_LABELS) if networks.appearance.reads_parsing else 0
+    parsing = len(FOREGROUND_LABELS) if networks.image_discriminator_reads_parsing else 0
     return {
         "pose_detector": PoseDetector(networks.pose_detector),
         "semantic": SemanticGenerator(networks.semantic),
@@ -62,7 +70,7 @@ def build_state(run: config.Config, make_engine: Callable[[nn.Module], Engine], 
     networks = build_networks(run.networks, run.train.seed)
     load_networks(networks, run.train.start_from)
     networks = {name: network.to(device) for name, network in networks.items()}
-    averages = {name: Ema(networks[name], run.train.ema_half_life_imgs) for name in AVERAGED}
+    averages = {name: Ema(networks[name], run.train.ema_half_life_imgs) for name in sorted(AVERAGED)}
     return State({name: make_engine(network) for name, network in networks.items()}, averages, Position())
 
 

@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from spt_dist.config import Appearance, Semantic
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.semantic import SemanticGenerator
+from spt_dist.regions import fill_background, flat_fill
 
 WIDTHS = (4, 6, 8, 8)
 
@@ -112,3 +113,18 @@ def test_sizes_that_do_not_fit_are_refused(pair) -> None:
         drawn(AppearanceGenerator(Appearance(widths=deep[:-1], local_enhancer=True)), pair)
     with pytest.raises(ValueError, match=r"SemanticGenerator cannot take 64x48 px: .* multiples of 32"):
         SemanticGenerator(Semantic(widths=deep))(pair.source.maps, pair.target.heatmaps, pair.warps)
+
+
+@torch.no_grad()
+def test_a_head_mixes_the_pictures_that_it_is_told_to(pair) -> None:
+    network = appearance(dropout=0.0, blend=("flat", "background"))
+    head = network.global_net.head
+    head.weight.zero_()
+    head.bias.zero_()  # the own picture is grey, and all weigh the same
+    flat = flat_fill(pair.source.image, pair.source.parsing, pair.target.parsing)
+    background = fill_background(pair.source.image, pair.source.parsing)
+    assert_close(drawn(network, pair), (flat + background) / 3)
+    head.bias[4] = 50.0
+    assert_close(drawn(network, pair), background)
+    source = network.encode_source(pair.source.image, pair.source.parsing, pair.source.heatmaps)
+    assert_close(network.decode(source, pair.target.parsing, pair.target.heatmaps, pair.warps), background)

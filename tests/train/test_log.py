@@ -31,11 +31,15 @@ class Clock:
     def monotonic(self):
         return self.now
 
+    def process_time(self):
+        return self.now / 2  # half of one core
+
 
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
     monkeypatch.setattr(log.time, "monotonic", made.monotonic)
+    monkeypatch.setattr(log.time, "process_time", made.process_time)
     return made
 
 
@@ -61,6 +65,7 @@ def test_a_line_holds_the_mean_of_its_terms_and_the_pace(tmp_path, clock):
         "all_images": 108,
         "of_images": 400,
         "seconds": 4.0,
+        "cpu_seconds": 2.0,
         "images_per_s": 2.0,  # 8 images in 4 s
         "terms": {"appearance/style": 3.0, "appearance/pose": 0.3},
     }

@@ -334,3 +334,25 @@ def test_the_baseline_without_parsing_sees_no_map():
     maps = [torch.rand(BATCH, 10, *SIZE) for _ in range(2)]
     drawn = [draw(a.image, each, a.heatmaps, each, b.heatmaps, turn.scene.there) for each in maps]
     assert torch.equal(*drawn)
+
+
+def test_a_hard_map_is_judged_with_the_soft_ones_gradient(engines):
+    networks = replace(SETTINGS.networks, discriminator=replace(SETTINGS.networks.discriminator, maps="hard"))
+    turn = turn_of(replace(SETTINGS, networks=networks))
+    turn.networks = {name: engine.module for name, engine in engines.items()}
+    drawing = Drawing(turn)
+    judged = drawing.images_with_parsing[:BATCH, 3:]
+    assert_close(judged, F.one_hot(drawing.parsing_b.argmax(1), 10).permute(0, 3, 1, 2)[:, 1:].float())
+    soft, weights = drawing.parsing_b, torch.rand_like(judged)
+    (gradient,) = torch.autograd.grad((judged * weights).sum(), soft)
+    assert_close(gradient[:, 1:], weights)
+    assert not gradient[:, 0].any()
+
+
+def test_averages_stand_in_for_what_the_stage_does_not_train(engines):
+    other = build_networks(SETTINGS.networks, 5)["semantic"].eval().requires_grad_(False)
+    turn = turn_of()
+    train_phase(APPEARANCE, engines, [turn], 0.0, {"semantic": other})
+    with_other = {**engines, "semantic": RecordingEngine(other)}
+    total = torch.stack(list(paper_terms(turn, with_other, *cycle(turn, with_other)).values())).sum()
+    assert engines["appearance"].losses == [pytest.approx(total.item(), rel=1e-4)]
