@@ -2,5 +2,6 @@
 
 `importers` reads foreign folders, `frame` cuts the person out, `pack` validates and writes shards, `manifest`
 describes them; `pipeline` reads them as pairs, through a stream of `dali` or of `opencv` (webdataset) that follows a
-`plan`; `pairs` finds pseudo labels, `synthetic` draws people; `schema` spells the sample that all of them speak of.
+`plan`; `search` finds pseudo labels before training, `pairs` while training; `synthetic` draws people; `schema` spells
+the sample that all of them speak of.
 """

@@ -41,7 +41,7 @@ SAME_POSE_COST = 1e4  # above any real distance, below the next
 OTHER_CLOTHES_COST = 1e8
 
 
-class _Poses(NamedTuple):
+class Poses(NamedTuple):
     """Poses in torso lengths: `xy` [n, 18, 2], 0 where missing, and `visible` [n, 18]."""
 
     xy: Float[Tensor, "n 18 2"]
@@ -68,7 +68,7 @@ class PseudoPairs:
         self._width = widths[0]
         self._joints = torch.stack(joints)
         # Candidates: the samples, then their mirror images.
-        self._poses = _normalised(torch.cat((self._joints, flip_joints(self._joints, self._width))))
+        self._poses = normalised(torch.cat((self._joints, flip_joints(self._joints, self._width))))
         self._areas = torch.stack(areas).repeat(2, 1)
         self._worn = torch.stack(worn).repeat(2)
 
@@ -82,14 +82,14 @@ class PseudoPairs:
 
         The search runs on the CPU over one [b, 2n] matrix; the answer comes on the source's device.
         """
-        labels, own = source.labels.cpu(), _normalised(source.joints.cpu())
+        labels, own = source.labels.cpu(), normalised(source.joints.cpu())
         areas = label_areas(labels)
-        cost = _distances(_normalised(target_joints.cpu()), self._poses)
+        cost = distances(normalised(target_joints.cpu()), self._poses)
         cost += AREA_WEIGHT * (areas[:, None] - self._areas[None]).square().sum(-1)
-        cost += SAME_POSE_COST * (_distances(own, self._poses) < CLEARLY_OTHER)
+        cost += SAME_POSE_COST * (distances(own, self._poses) < CLEARLY_OTHER)
         cost += OTHER_CLOTHES_COST * (signatures(labels)[:, None] != self._worn[None])
         cost[self._is_itself(source.ids)] = torch.inf
-        return self._answer(cost.argmin(1).tolist(), source.labels.device)
+        return self.answer(cost.argmin(1).tolist(), source.labels.device)
 
     def _is_itself(self, ids: list[str]) -> tuple[list[int], list[int]]:
         """Rows and columns of the cost matrix where a source meets itself or its mirror image."""
@@ -97,7 +97,7 @@ class PseudoPairs:
         own = [self._index[ids[row]] for row in rows]
         return rows + rows, own + [index + len(self._ids) for index in own]
 
-    def _answer(self, candidates: list[int], device: torch.device) -> tuple[LabelBytes, Joints]:
+    def answer(self, candidates: list[int], device: torch.device) -> tuple[LabelBytes, Joints]:
         """The candidates' label maps and joints; those behind the samples are mirror images."""
         indices = [candidate % len(self._ids) for candidate in candidates]
         mirrored = torch.tensor([candidate >= len(self._ids) for candidate in candidates])[:, None, None]
@@ -123,11 +123,18 @@ def signatures(labels: LabelBytes) -> Int[Tensor, "b"]:
     return (worn * 2 ** torch.arange(len(CLOTHING_LABELS))).sum(1)
 
 
-def _normalised(joints: Joints) -> _Poses:
-    """Poses from the centre of the visible torso, in torso lengths.
+def normalised(joints: Joints) -> Poses:
+    """Poses from the centre of the visible torso, in torso lengths; see `torso_frame`."""
+    centre, length_px = torso_frame(joints)
+    visible = (joints[..., 2] > 0).float()
+    return Poses((joints[..., :2] - centre[:, None]) * visible[..., None] / length_px[:, None, None], visible)
 
-    The length is the mean of the visible sides (shoulder to hip); without one it is half the height of what is visible.
-    Without a torso joint the centre is that of all joints.
+
+def torso_frame(joints: Joints) -> tuple[Float[Tensor, "b 2"], Float[Tensor, "b"]]:
+    """Centre (x, y) and length of the torso in px.
+
+    The length is the mean of the visible sides (shoulder to hip); without one it is half the height of what is visible;
+    never less than 1. Without a torso joint the centre is that of all joints.
     """
     xy, visible = joints[..., :2], (joints[..., 2] > 0).float()
     torso = visible[:, TORSO_JOINTS]
@@ -142,10 +149,10 @@ def _normalised(joints: Joints) -> _Poses:
     sides = sides + left * (xy[:, Joint.L_SHOULDER] - xy[:, Joint.L_HIP]).norm(dim=-1)
     height = xy[..., 1].amax(1) - xy[..., 1].amin(1)
     length = torch.where(right + left > 0, sides / (right + left).clamp(min=1), height / 2)
-    return _Poses(xy / length.clamp(min=1)[:, None, None], visible)
+    return centre, length.clamp(min=1)
 
 
-def _distances(one: _Poses, other: _Poses) -> Float[Tensor, "b n"]:
+def distances(one: Poses, other: Poses) -> Float[Tensor, "b n"]:
     """Mean squared distance over the joints that both show, plus the cost of those that only one shows."""
     squares = (one.xy**2).sum(-1) @ other.visible.T + one.visible @ (other.xy**2).sum(-1).T
     products = one.xy.flatten(1) @ other.xy.flatten(1).T

@@ -2,11 +2,15 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from spt_dist.verbs.shared import Size, app, bar, size_px
+
+if TYPE_CHECKING:
+    from spt_dist.data.search.people import Settings
+    from spt_dist.data.search.run import Mapper
 
 Frame = Literal["person", "whole"]  # `data.frame.FrameRule`, which would bring NumPy in; a test compares the two
 
@@ -30,18 +34,21 @@ def draw(
 
 @app.command()
 def pack(
-    folder: Annotated[Path, typer.Argument(help="img/, parsing/, keypoints.csv, train.txt, val.txt, test.txt.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="One or more, each with img/, parsing/, keypoints.csv, train.txt, val.txt, test.txt."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of shards to write.")],
     size: Size = "256x256",
     frame: Annotated[Frame, typer.Option(help="Cut to the person, or take the whole picture.")] = "person",
     min_joints: Annotated[int, typer.Option(min=0, help="Reject a picture that shows fewer joints.")] = 6,
     max_rejected: Annotated[float, typer.Option(min=0, max=1, help="Stop above this share of rejected ones.")] = 0.2,
 ) -> None:
-    """Validate a folder's samples and write them as WebDataset shards with a manifest."""
+    """Validate the samples of one or more folders and write them as WebDataset shards with a manifest."""
     from spt_dist.data.importers import count_samples, read_folder, splits
     from spt_dist.data.pack import pack as write_shards
 
-    samples = chain.from_iterable(read_folder(folder, split) for split in splits(folder))
+    samples = chain.from_iterable(read_folder(folder, split) for folder in folders for split in splits(folder))
     with bar("packing") as progress:
         manifest = write_shards(
             samples,
@@ -50,9 +57,78 @@ def pack(
             frame,
             min_joints=min_joints,
             max_rejected=max_rejected,
-            total=count_samples(folder),
+            total=sum(map(count_samples, folders)),
             progress=progress,
         )
     kept = ", ".join(f"{split.samples} {name}" for name, split in manifest.splits.items())
     rejected = f"; {manifest.rejected} rejected, see {out}/rejected.jsonl" if manifest.rejected else ""
     typer.echo(f"{out}: {kept}{rejected}")
+
+
+@app.command()
+def pairs(
+    shards: Annotated[Path, typer.Argument(help="The folder of shards.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The index to write: pairs.parquet.")] = None,
+    split: Annotated[str, typer.Option(help="Whose pairs are searched, among its own samples.")] = "train",
+    k: Annotated[int, typer.Option("-k", help="Matches per sample.")] = 5,
+    keep: Annotated[int, typer.Option(help="Candidates per sample whose criterion is computed.")] = 48,
+    pool: Annotated[int, typer.Option(help="Candidates per kind of clothes.")] = 32_768,
+    min_pose_distance: Annotated[float, typer.Option(help="Torso lengths squared; below, poses count as equal.")] = 0.1,
+    map_height: Annotated[int, typer.Option(help="Rows of the maps that are compared.")] = 32,
+    seed: int = 0,
+    block: Annotated[int, typer.Option(min=1, help="Samples per block; finished blocks outlive a break.")] = 256,
+    launcher: Annotated[Literal["ray", "local"], typer.Option(help="`local`: this process alone.")] = "ray",
+    workers: Annotated[int, typer.Option(min=1, help="Processes on Ray.")] = 2,
+    check: Annotated[int, typer.Option(min=0, help="Compare with the exhaustive search on so many samples.")] = 0,
+    sheet: Annotated[Path | None, typer.Option(help="Draw some pairs: .png or .jpg.")] = None,
+) -> None:
+    """Find, for every sample, the parsing maps of others that fit best: pseudo labels for H_S (data.pseudo_pairs)."""
+    from contextlib import nullcontext
+
+    from spt_dist.data.search.people import Settings
+    from spt_dist.data.search.run import here
+
+    if out is None and not check:
+        raise ValueError("nothing to do: name an index with `-o pairs.parquet`, or compare with `--check 100`")
+    if sheet is not None and out is None:
+        raise ValueError(f"`--sheet {sheet}` draws an index: name it with `-o pairs.parquet`")
+    settings = Settings(k, keep, pool, min_pose_distance, map_height, seed)
+    if launcher == "ray":
+        from spt_dist.data.search.distributed import ray_mapper
+
+        placed = ray_mapper(workers)
+    else:
+        placed = nullcontext(here)
+    with placed as mapper:
+        if out is not None:
+            _search(shards, out, settings, split, block, mapper)
+        if check:
+            _check(shards, check, settings, split, mapper)
+    if sheet is not None and out is not None:
+        from spt_dist import pictures
+        from spt_dist.data.search.sheet import draw_sheet
+
+        pictures.save(draw_sheet(out, shards), sheet)
+        typer.echo(f"{sheet}: score and pose distance of each match stand beside its row")
+
+
+def _search(shards: Path, out: Path, settings: "Settings", split: str, block: int, mapper: "Mapper") -> None:
+    from spt_dist.data.search.run import search
+
+    found = search(shards, out, settings, split=split, block=block, mapper=mapper, bars=bar)
+    typer.echo(
+        f"{out}: {found.pairs} pairs for {found.with_pairs} of {found.samples} samples; "
+        f"{found.samples - found.with_pairs} have no admissible candidate"
+        + (f"; {found.resumed} samples were searched before" if found.resumed else "")
+    )
+
+
+def _check(shards: Path, count: int, settings: "Settings", split: str, mapper: "Mapper") -> None:
+    from spt_dist.data.search.recall import check
+
+    recall = check(shards, count, settings, split, mapper, bar)
+    typer.echo(
+        f"recovered {recall.recovered:.3f} of the exhaustive search's gain, on {recall.sources} samples with "
+        f"{recall.candidates:.0f} candidates each: random {recall.mean:.1f}, best of {settings.keep} kept "
+        f"{recall.pruned:.1f}, best of all {recall.exhaustive:.1f} px"
+    )

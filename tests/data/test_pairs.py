@@ -7,7 +7,7 @@ import torch
 
 from spt_dist.body import MISSING, Joint, Label
 from spt_dist.data.importers import read_folder
-from spt_dist.data.pairs import PseudoPairs, _distances, _normalised, signatures
+from spt_dist.data.pairs import PseudoPairs, distances, normalised, signatures
 from spt_dist.data.schema import DataError, Sample, collate, flip_joints, flip_labels
 
 # A person of torso length 10 px, standing at x = 20 with the neck at y = 10: right is left in the picture.
@@ -100,8 +100,8 @@ def test_missing_joints_count_as_what_they_are():
     nothing = torch.tensor(MISSING).expand(1, 18, 3)
     headless = nothing.clone()
     headless[0, Joint.NOSE] = one[0, Joint.NOSE]
-    poses = _normalised(torch.cat((one, moved, lost, nothing, headless)))
-    found = _distances(_normalised(one), poses)[0]
+    poses = normalised(torch.cat((one, moved, lost, nothing, headless)))
+    found = distances(normalised(one), poses)[0]
     torch.testing.assert_close(found[:4], torch.tensor([0.0, 0.25 / 10, 0.5 / 18, 5 / 18]), atol=1e-6, rtol=1e-5)
     assert found.isfinite().all()
     labels, _ = PseudoPairs([SOURCE, UP]).match(collate([SOURCE]), nothing)
@@ -135,6 +135,6 @@ def test_real_photos_find_others_dressed_alike(data):
     alike = signatures(labels) == signatures(source.labels)
     assert alike.float().mean() > 0.8  # a few wear what nobody else does
     assert not any(torch.equal(own, found) for own, found in zip(source.labels, labels, strict=True))
-    poses, target = _normalised(joints), _normalised(wanted)
-    everyone = _distances(target, _normalised(collate(samples).joints))
-    assert _distances(target, poses).diag().mean() < 0.8 * everyone.mean()
+    poses, target = normalised(joints), normalised(wanted)
+    everyone = distances(target, normalised(collate(samples).joints))
+    assert distances(target, poses).diag().mean() < 0.8 * everyone.mean()
