@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, relu_
+from torch.nn.functional import cross_entropy, relu
 
 from spt_dist import config, losses
 from spt_dist.body import Joint, Label
@@ -50,9 +50,9 @@ class Parser(nn.Module):
     def forward(self, image: Images) -> Parsing:
         """Logits; height and width must be multiples of 8."""
         levels = self.encoder(image)
-        x = relu_(levels.pop())
+        x = relu(levels.pop())
         for up in self.ups:
-            x = torch.cat([up(x), relu_(levels.pop())], dim=1)
+            x = torch.cat([up(x), relu(levels.pop())], dim=1)
         return self.head(x)
 
 
