@@ -10,29 +10,42 @@ Pictures of any size are framed as the training data was (the card says how), dr
 back at that size with the parsing map that H_S predicted.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from spt_dist import config
-from spt_dist.body import MISSING, Joint, Label
-from spt_dist.data.frame import FrameRule, frame, frame_joints
-from spt_dist.data.importers import parse_keypoints
-from spt_dist.data.schema import read_image, read_labels
-from spt_dist.geometry import part_warps
-from spt_dist.models.inputs import to_bytes, view
+from spt_dist.applications import collage, grow, paste, swap_garments, with_rim
+from spt_dist.body import CLOTHING_LABELS, Label
+from spt_dist.data.frame import Framed, FrameRule, frame, frame_joints
+from spt_dist.geometry import heatmaps, part_warps
+from spt_dist.joints import Keypoints
+from spt_dist.models.appearance import AppearanceGenerator, Source
+from spt_dist.models.inputs import one_hot, to_bytes, to_float, view
+from spt_dist.models.semantic import SemanticGenerator, SourceMaps
 from spt_dist.models.weights import load_weights
+from spt_dist.person import (
+    ImageArray,
+    JointArray,
+    LabelArray,
+    Person,
+    check,
+    check_joints,
+    check_picture,
+    read_keypoints,
+    read_person,
+)
+from spt_dist.regions import fill_background
 from spt_dist.types import ImageBytes, Joints, LabelBytes, Parsing
 
-# Callers' arrays: `check` says what is wrong with them, so no annotation does. uint8 [h, w, 3], uint8 [h, w], [18, 3].
-ImageArray: TypeAlias = np.ndarray
-LabelArray: TypeAlias = np.ndarray
-JointArray: TypeAlias = np.ndarray
+__all__ = ["EncodedPerson", "Generated", "Keypoints", "Person", "Predictor", "check", "read_keypoints", "read_person"]
+
+POSES_PER_PASS = 8  # more would only take memory
 
 
 class Generated(NamedTuple):
@@ -42,18 +55,27 @@ class Generated(NamedTuple):
     labels: LabelArray
 
 
-class Keypoints(NamedTuple):
-    """Joints (x_px, y_px, visible), and the size (height, width) of their picture where the file says it."""
+class Encoded(NamedTuple):
+    """A batch of sources as both generators encode them, with the joints from which their parts are warped."""
 
-    joints: JointArray
-    size: tuple[int, int] | None
+    joints: Joints
+    maps: SourceMaps
+    source: Source
+
+
+class EncodedPerson(NamedTuple):
+    """One person, encoded once for any number of poses; `framed` is the photo as the networks see it."""
+
+    framed: Framed
+    encoded: Encoded
 
 
 class Predictor:
     """The trained generators, ready to draw."""
 
     def __init__(self, semantic: nn.Module, appearance: nn.Module, settings: config.Config, how: FrameRule = "person"):
-        self.semantic, self.appearance = semantic.eval(), appearance.eval()
+        self.semantic = cast(SemanticGenerator, semantic.eval())
+        self.appearance = cast(AppearanceGenerator, appearance.eval())
         self.settings = settings
         self.how: FrameRule = how
         self.size = settings.data.image_size
@@ -118,9 +140,22 @@ class Predictor:
             wanted.append(self.frame_target(target, picture))
         columns = [*zip(*framed, strict=True), tuple(wanted)]
         source_image, source_labels, source, target = (torch.from_numpy(np.stack(c)).to(self.device) for c in columns)
-        drawn, parsing = self.draw(source_image, source_labels, source, target)
-        pairs = zip(to_bytes(drawn).cpu().numpy(), parsing.argmax(1).to(torch.uint8).cpu().numpy(), strict=True)
-        return [Generated(*pair) for pair in pairs]
+        return _arrays(*self.draw(source_image, source_labels, source, target))
+
+    def frame(self, person: Person) -> Framed:
+        """The person as the networks see it; `ValueError` when it cannot be drawn from."""
+        check_picture(person.image, person.labels)
+        check_joints("joints", person.joints)
+        return frame(person.image, person.labels, np.asarray(person.joints, np.float32), self.size, self.how)
+
+    def frame_pose(self, pose: Keypoints) -> JointArray:
+        """The pose in the networks' frame; without a size it refers to a picture of the networks' size.
+
+        Raises:
+            ValueError: it is no pose, or lies outside its picture.
+        """
+        check_joints("pose", pose.joints)
+        return self.frame_target(pose.joints, pose.size or self.size)
 
     def frame_target(self, joints: JointArray, picture: tuple[int, int]) -> JointArray:
         """The wanted joints in the networks' frame; `ValueError` when none of them is left in it."""
@@ -129,102 +164,123 @@ class Predictor:
             raise ValueError(f"`target_joints` has no joint inside its picture of {picture} px; give `target_size`")
         return framed
 
-    @torch.no_grad()
+    def encode(self, person: Person) -> EncodedPerson:
+        """Encode a person once, for `poses`; `ValueError` when it cannot be drawn from."""
+        framed = self.frame(person)
+        return EncodedPerson(framed, self.encode_batch(*self._tensors(framed)))
+
+    def poses(self, person: EncodedPerson, targets: Sequence[Keypoints]) -> list[Generated]:
+        """The person in each pose, at a part of `generate`'s cost: nothing of the source is computed again.
+
+        Raises:
+            ValueError: a target is no pose, or lies outside its picture (`frame_pose`).
+        """
+        return self.poses_framed(person, [self.frame_pose(target) for target in targets])
+
+    def poses_framed(self, person: EncodedPerson, targets: Sequence[JointArray]) -> list[Generated]:
+        """`poses` for joints that are in the networks' frame already."""
+        drawn = []
+        for start in range(0, len(targets), POSES_PER_PASS):
+            joints = torch.from_numpy(np.stack(targets[start : start + POSES_PER_PASS])).to(self.device)
+            drawn += _arrays(*self.decode_batch(_repeat(person.encoded, len(joints)), joints))
+        return drawn
+
+    def transfer(self, wearer: Person, giver: Person, labels: Collection[Label] = CLOTHING_LABELS) -> Generated:
+        """The wearer, framed, with the giver's texture in the regions of `labels`; all other pixels are the photo's.
+
+        Background within `applications.RIM_PX` of a region, mixed with the old cloth in the photo, is repainted too.
+        Garments of another kind than the wearer's also bring their shape (`applications.swap_garments`).
+
+        Raises:
+            ValueError: a person cannot be drawn from, or there is nothing to transfer.
+        """
+        own, other = self.frame(wearer), self.frame(giver)
+        own_joints, other_encoded = self._tensors(own)[2], self.encode_batch(*self._tensors(other))
+        moved = self._moved_labels(other_encoded, own_joints)
+        swap = swap_garments(own.labels, other.labels, moved, labels)
+        cloth = other._replace(image=grow(other.image, np.isin(other.labels, sorted(labels))))
+        texture = self._paint(self.encode_batch(*self._tensors(cloth)), swap.labels, own_joints)
+        painting = np.where(swap.texture[..., None], texture, self._repaint(own, swap.labels))
+        changed = with_rim(swap.texture | (swap.labels != own.labels), swap.labels)
+        return Generated(paste(own.image, painting, changed), swap.labels)
+
+    def edit(self, person: Person, new_labels: LabelArray) -> Generated:
+        """The person, framed, repainted where `new_labels` differs from its parsing map; other pixels are the photo's,
+        but for background within `applications.RIM_PX` of a change.
+
+        Raises:
+            ValueError: the person cannot be drawn from, or `new_labels` is no parsing map of the photo's size.
+        """
+        check_picture(person.image, new_labels)
+        own, edited = self.frame(person), self.frame(person._replace(labels=new_labels)).labels
+        changed = with_rim(edited != own.labels, edited)
+        return Generated(paste(own.image, self._repaint(own, edited), changed), edited)
+
     def draw(
         self, images: ImageBytes, labels: LabelBytes, source_joints: Joints, target_joints: Joints
     ) -> tuple[torch.Tensor, Parsing]:
         """Framed batches on the device -> images [b 3 h w] in [-1, 1], and H_S's soft parsing [b 10 h w]."""
-        sigma_px, networks = self.settings.data.heatmap_sigma_px, self.settings.networks
-        source = view(images, labels, source_joints, sigma_px)
-        target = view(images, labels, target_joints, sigma_px)
-        warps = part_warps(target_joints, source_joints, self.size, networks.appearance.max_stretch)
-        parsing = self.semantic(source.maps, target.heatmaps, warps).softmax(1)
-        image = self.appearance(source.image, source.parsing, source.heatmaps, parsing, target.heatmaps, warps)
-        return image, parsing
+        return self.decode_batch(self.encode_batch(images, labels, source_joints), target_joints)
+
+    @torch.no_grad()
+    def encode_batch(self, images: ImageBytes, labels: LabelBytes, joints: Joints) -> Encoded:
+        """Framed sources on the device -> what `decode_batch` needs of them, whatever the poses."""
+        source = view(images, labels, joints, self.settings.data.heatmap_sigma_px)
+        appearance = self.appearance.encode_source(source.image, source.parsing, source.heatmaps)
+        return Encoded(joints, self.semantic.encode_source(source.maps), appearance)
+
+    @torch.no_grad()
+    def decode_batch(
+        self, encoded: Encoded, target_joints: Joints, parsing: Parsing | None = None
+    ) -> tuple[torch.Tensor, Parsing]:
+        """Encoded sources in one pose each, painted into `parsing` where it is given, else into what H_S draws."""
+        maps = heatmaps(target_joints, self.size, self.settings.data.heatmap_sigma_px)
+        warps = part_warps(target_joints, encoded.joints, self.size, self.settings.networks.appearance.max_stretch)
+        if parsing is None:
+            parsing = self.semantic.decode(encoded.maps, maps, warps).softmax(1)
+        return self.appearance.decode(encoded.source, parsing, maps, warps), parsing
+
+    def _tensors(self, framed: Framed) -> tuple[ImageBytes, LabelBytes, Joints]:
+        image, labels, joints = (torch.from_numpy(each[None].copy()).to(self.device) for each in framed)
+        return image, labels, joints
+
+    @torch.no_grad()
+    def _moved_labels(self, encoded: Encoded, joints: Joints) -> LabelArray:
+        """H_S's map of the encoded person in another pose."""
+        maps = heatmaps(joints, self.size, self.settings.data.heatmap_sigma_px)
+        warps = part_warps(joints, encoded.joints, self.size, self.settings.networks.appearance.max_stretch)
+        parsing = self.semantic.decode(encoded.maps, maps, warps).softmax(1)
+        smooth = avg_pool2d(parsing, 3, stride=1, padding=1, count_include_pad=False)  # no single pixels
+        return smooth[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+    def _paint(self, encoded: Encoded, labels: LabelArray, joints: Joints) -> ImageArray:
+        """One encoded source, painted into a map of labels."""
+        parsing = one_hot(torch.from_numpy(labels[None]).to(self.device))
+        return to_bytes(self.decode_batch(encoded, joints, parsing)[0])[0].cpu().numpy()
+
+    def _repaint(self, own: Framed, labels: LabelArray) -> ImageArray:
+        """The person in its own pose, painted into a changed map; what is uncovered of the background is filled in.
+
+        H_A reads no background label and paints what the photo shows: uncovered background it cannot know.
+        """
+        image, old, joints = self._tensors(own)
+        guess = Framed(collage(own.image, own.labels, labels), labels, own.joints)
+        painting = self._paint(self.encode_batch(*self._tensors(guess)), labels, joints)
+        behind = to_bytes(fill_background(to_float(image), one_hot(old)))[0].cpu().numpy()
+        return np.where((labels == Label.BACKGROUND)[..., None], behind, painting)
 
 
-def check(image: Any, labels: Any, source_joints: Any, target_joints: Any) -> None:
-    """Refuse what cannot be drawn from; `ValueError` names the argument, its value and what to give."""
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-        raise ValueError(f"`image` is {_describe(image)}; give uint8 RGB [h, w, 3]")
-    if image.size == 0:
-        raise ValueError(f"`image` is {_describe(image)} and holds no pixel; give uint8 RGB [h, w, 3]")
-    if not (isinstance(labels, np.ndarray) and labels.dtype == np.uint8 and labels.shape == image.shape[:2]):
-        raise ValueError(f"`labels` is {_describe(labels)}; give uint8 {list(image.shape[:2])}, the image's size")
-    if (highest := int(labels.max())) >= len(Label):
-        raise ValueError(f"`labels` holds {highest}; labels are 0 to {len(Label) - 1} (`body.Label`)")
-    for name, joints in (("source_joints", source_joints), ("target_joints", target_joints)):
-        if not (isinstance(joints, np.ndarray) and joints.shape == (len(Joint), 3)):
-            raise ValueError(f"`{name}` is {_describe(joints)}; give [{len(Joint)}, 3]: x_px, y_px, visible")
-        if not np.isfinite(joints).all():
-            raise ValueError(f"`{name}` holds NaN or infinity; a missing joint is (-1, -1, 0)")
-        if not (joints[:, 2] > 0).any():
-            raise ValueError(f"`{name}` shows no joint; at least one must be visible")
+def _arrays(images: torch.Tensor, parsing: Parsing) -> list[Generated]:
+    pairs = zip(to_bytes(images).cpu().numpy(), parsing.argmax(1).to(torch.uint8).cpu().numpy(), strict=True)
+    return [Generated(*pair) for pair in pairs]
 
 
-def read_keypoints(path: str | Path) -> Keypoints:
-    """Joints from a JSON file, or from a line of an annotation file, `FILE.csv:NAME`.
-
-    The JSON is a list of 18 joints in the order of `body.Joint`, or an object `{"joints": [...], "size": [h, w]}`; a
-    joint is `[x, y]`, `[x, y, visible]` or null.
-
-    Raises:
-        ValueError: the file is missing, or not of this form.
-    """
-    file, separator, name = str(path).rpartition(":")
-    if separator and file.endswith(".csv"):
-        return Keypoints(_annotated(Path(file), name), None)
-    try:
-        tree = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise ValueError(f"cannot read the keypoints `{path}`: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"`{path}` is not JSON: {error}") from None
-    rows, size = (tree.get("joints"), tree.get("size")) if isinstance(tree, dict) else (tree, None)
-    if not isinstance(rows, list) or len(rows) != len(Joint):
-        raise ValueError(f"`{path}` must hold a list of {len(Joint)} joints, [x, y, visible] or null each")
-    try:
-        joints = [MISSING if row is None else (*map(float, row), 1.0)[:3] for row in rows]
-        array = np.array(joints, np.float32)
-        array = np.where(array[:, 2:] > 0, array, np.array(MISSING, np.float32))
-        return Keypoints(array, (int(size[0]), int(size[1])) if size else None)
-    except (TypeError, ValueError, IndexError):
-        raise ValueError(f"`{path}`: a joint is [x, y], [x, y, visible] or null, `size` is [height, width]") from None
-
-
-def _annotated(path: Path, name: str) -> JointArray:
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise ValueError(f"cannot read the keypoints `{path}`: {error.strerror}") from None
-    for line in lines:
-        fields = line.split(":")
-        if fields[0] == name and len(fields) == 3:
-            return parse_keypoints(fields[1], fields[2], f"`{path}`, `{name}`")
-    raise ValueError(f"`{path}` has no line for `{name}`; it holds `name:keypoints_y:keypoints_x`")
-
-
-class Person(NamedTuple):
-    """A photo with its parsing map and joints, in the order in which `Predictor.generate` takes them."""
-
-    image: ImageArray
-    labels: LabelArray
-    joints: JointArray
-
-
-def read_person(image: str | Path, keypoints: str | Path, parsing: str | Path) -> Person:
-    """A person from files: a photo, its keypoints (`read_keypoints`), a PNG of labels; `ValueError` names a bad one."""
-    photo = read_image(_bytes(image, "image"), str(image))
-    labels = read_labels(_bytes(parsing, "parsing"), str(parsing))
-    return Person(photo, labels, read_keypoints(keypoints).joints)
-
-
-def _bytes(path: str | Path, what: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read the {what} `{path}`: {error.strerror}") from None
-
-
-def _describe(value: Any) -> str:
-    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+def _repeat(tree: Any, count: int) -> Any:
+    """Every tensor of nested tuples and lists, a batch of one, as a batch of `count` without a copy."""
+    if isinstance(tree, torch.Tensor):
+        return tree.expand(count, *tree.shape[1:])
+    if isinstance(tree, list):
+        return [_repeat(each, count) for each in tree]
+    if isinstance(tree, tuple):
+        return type(tree)(*(_repeat(each, count) for each in tree))
+    return tree

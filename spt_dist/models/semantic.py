@@ -6,8 +6,10 @@ first levels are warped part by part. With `warped_input` the target encoder als
 part-warped: a first guess to correct. There is no dropout, since a map is a prediction and not a sample.
 """
 
+from typing import NamedTuple
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spt_dist.body import Joint, Label
 from spt_dist.config import Semantic
@@ -18,6 +20,13 @@ from spt_dist.models.unet import UNet, warp_features
 from spt_dist.types import Heatmaps, Parsing
 
 WARPED_LEVELS = 4
+
+
+class SourceMaps(NamedTuple):
+    """An encoded source: serves any number of poses."""
+
+    levels: list[Tensor]
+    parsing: Parsing
 
 
 class SemanticGenerator(nn.Module):
@@ -44,9 +53,17 @@ class SemanticGenerator(nn.Module):
 
         `source_maps` are the source's parsing and heat maps; `warps` those from the source to the target.
         """
+        return self.decode(self.encode_source(source_maps), target_heatmaps, warps)
+
+    def encode_source(self, source_maps: Maps) -> SourceMaps:
+        """What `decode` needs of a source, whatever the target."""
         height, width = source_maps.shape[2:]
         require_divisible((height, width), self.unet.factor, type(self).__name__)
+        return SourceMaps(self.unet.encode_source(source_maps), source_maps[:, : len(Label)])
+
+    def decode(self, source: SourceMaps, target_heatmaps: Heatmaps, warps: PartWarps) -> Parsing:
+        """The logits of the encoded source in one target pose."""
         target = target_heatmaps
         if self.warped_input:
-            target = torch.cat([target_heatmaps, warp_features(source_maps[:, : len(Label)], warps)], dim=1)
-        return self.unet(source_maps, target, warps)
+            target = torch.cat([target_heatmaps, warp_features(source.parsing, warps)], dim=1)
+        return self.unet.head(self.unet.decode(source.levels, self.unet.encode_target(target), warps))

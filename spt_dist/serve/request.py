@@ -8,28 +8,25 @@ instead. Pixel counts are read from the file's header, before a single pixel is 
 
 import base64
 import io
-import json
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from spt_dist.body import MISSING, Joint, Label
+from spt_dist.body import Joint, Label
+from spt_dist.joints import Pose, joint_name, parse_pose
 from spt_dist.serve.schema import Drawn
 
-# Framing widens the cut around a person to the networks' aspect: without these bounds a thin strip of few pixels, or
-# one joint far outside its photo, would be padded to gigabytes.
+# Framing widens the cut around a person to the networks' aspect: without this bound a thin strip of few pixels would be
+# padded to gigabytes.
 MAX_ASPECT = 4
 JOINT_SLACK_PX = 1  # detectors put joints on the photo's very edge
-MAX_COORDINATE_PX = 10_000
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
 JOINT_FIELDS = ("source_joints", "target_joints")
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 LabelMap = UInt8[np.ndarray, "h w"]
-Pose = Float[np.ndarray, "18 3"]
 
 
 class RequestError(ValueError):
@@ -113,26 +110,12 @@ def read_labels(content: bytes, *, max_pixels: int) -> LabelMap:
 def read_joints(field: str, text: str) -> tuple[Pose, tuple[int, int] | None]:
     """Joints [18, 3] = (x_px, y_px, visible), and the size (height, width) of their picture where the text says it.
 
-    The JSON is a list of 18 times [x, y, visible], [x, y] or null, or an object {"joints": list, "size": [h, w]}; a
-    missing joint is (-1, -1, 0).
-
-    Raises:
-        RequestError: not JSON, another number of joints, a value that is no finite number, or no visible joint.
+    The form is that of `joints`; `RequestError` names the field when it is another.
     """
     try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(field, f"is not JSON ({error}); send [[x, y, visible], null, ...]") from None
-    size = None
-    if isinstance(rows, dict) and "joints" in rows:
-        size, rows = _read_size(field, rows.get("size")), rows["joints"]
-    if not isinstance(rows, list) or len(rows) != len(Joint):
-        found = f"{len(rows)} joints" if isinstance(rows, list) else f"a JSON {type(rows).__name__}"
-        raise RequestError(field, f"holds {found}; send a list of {len(Joint)}, each [x, y, visible] or null")
-    joints = np.stack([_read_joint(field, joint, row) for joint, row in zip(Joint, rows, strict=True)])
-    if not joints[:, 2].any():
-        raise RequestError(field, "has no visible joint; at least one entry must be [x, y, 1]")
-    return joints, size
+        return parse_pose(text)
+    except ValueError as error:
+        raise RequestError(field, str(error)) from None
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -173,48 +156,9 @@ def _check_inside(joints: Pose, pixels: Pixels) -> None:
     limit = np.array((width, height)) - 1 + JOINT_SLACK_PX
     outside = (joints[:, 2] > 0) & ((joints[:, :2] < -JOINT_SLACK_PX) | (joints[:, :2] > limit)).any(1)
     for index in np.flatnonzero(outside):
-        place = f"{_name(Joint(index))} lies at {joints[index, :2].tolist()}"
+        place = f"{joint_name(Joint(index))} lies at {joints[index, :2].tolist()}"
         raise RequestError("source_joints", f"{place}, outside the photo of {width} x {height} px; send null for it")
-
-
-def _read_joint(field: str, joint: Joint, row: Any) -> Float[np.ndarray, "3"]:
-    missing = np.array(MISSING, np.float32)
-    if row is None:
-        return missing
-    name = _name(joint)
-    if not isinstance(row, list) or len(row) not in (2, 3) or not all(isinstance(value, int | float) for value in row):
-        raise RequestError(field, f"{name} is {_shorten(row)}; send [x, y, visible] or null")
-    xy, visible = row[:2], row[2] if len(row) == 3 else 1
-    if visible not in (0, 1):
-        raise RequestError(field, f"{name} has visible = {_shorten(visible)}; send 1 (visible) or 0 (missing)")
-    if not visible:
-        return missing
-    # Comparing first: an integer of 400 digits has no float.
-    if not all(-MAX_COORDINATE_PX <= value <= MAX_COORDINATE_PX and math.isfinite(value) for value in xy):
-        limit = f"finite numbers up to {MAX_COORDINATE_PX:,} px"
-        raise RequestError(field, f"{name} lies at {_shorten(xy)}; coordinates are {limit}")
-    return np.array([*xy, 1], np.float32)
-
-
-def _read_size(field: str, size: Any) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size):
-        height, width = size
-        if 1 <= height <= MAX_COORDINATE_PX and 1 <= width <= MAX_COORDINATE_PX:
-            return height, width
-    sides = f"[height, width] in px, 1 to {MAX_COORDINATE_PX:,}"
-    raise RequestError(field, f"has size = {_shorten(size)}; send {sides}, or leave it out")
-
-
-def _name(joint: Joint) -> str:
-    return f"joint {int(joint)} ({joint.name.lower()})"
 
 
 def _sides(pixels: np.ndarray) -> str:
     return f"{pixels.shape[0]} x {pixels.shape[1]}"
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

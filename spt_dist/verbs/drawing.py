@@ -1,4 +1,7 @@
-"""Verbs that draw with a trained run."""
+"""Verbs that draw with a trained run: pose transfer, texture transfer, edits, the endpoint.
+
+A PERSON is FOLDER:NAME, a picture of a folder as `spt draw` makes it, or IMAGE,KEYPOINTS,PARSING, three files.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +9,10 @@ from typing import Annotated
 import typer
 
 from spt_dist.verbs.shared import Overrides, Run, app
+
+People = Annotated[list[str], typer.Argument(help="Each FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png or .jpg.")]
+Sheet = Annotated[bool, typer.Option("--sheet", help="A labelled grid with the photos, not the bare pictures.")]
 
 
 @app.command()
@@ -24,6 +31,103 @@ def generate(
     predictor, wanted = Predictor.load(run / "weights"), read_keypoints(pose)
     drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size)
     pictures.save(drawn.image, out)
+    typer.echo(str(out))
+
+
+@app.command()
+def poses(
+    run: Run,
+    people: People,
+    pose: Annotated[list[str], typer.Option(help="JSON file, FOLDER:NAME or ANNOTATION.csv:NAME; repeatable.")] = [],  # noqa: B006
+    sequence: Annotated[Path | None, typer.Option(help="A JSON list of poses, after those of --pose.")] = None,
+    between: Annotated[int, typer.Option(min=0, help="So many poses more between two, on straight lines.")] = 0,
+    rate: Annotated[float, typer.Option(help="Frames a second of an animation.")] = 8.0,
+    out: Annotated[Path, typer.Option("--out", "-o", help=".png for a strip, .gif or .webp to move.")] = Path(
+        "out.png"
+    ),
+    sheet: Sheet = False,
+) -> None:
+    """Draw people in many poses, each person encoded once."""
+    from spt_dist import pictures, sheets
+    from spt_dist.infer import Predictor
+    from spt_dist.joints import interpolate
+    from spt_dist.person import find_person, read_keypoints, read_sequence
+
+    wanted = [read_keypoints(words) for words in pose] + (read_sequence(sequence) if sequence else [])
+    if not wanted:
+        raise ValueError("no pose is given; name some with --pose, or a file of them with --sequence")
+    predictor = Predictor.load(run / "weights")
+    joints = interpolate([predictor.frame_pose(each) for each in wanted], between)
+    encoded = [predictor.encode(find_person(words)) for words in people]
+    moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints)) for person in encoded]
+    if sheets.is_animation(out):
+        plain = [sheets.strip([person.drawn[n].image for person in moved]) for n in range(len(joints))]
+        sheets.save_animation(sheets.poses_frames(moved, joints) if sheet else plain, out, rate)
+    elif sheet:
+        pictures.save(sheets.poses_sheet(moved, joints), out)
+    else:
+        pictures.save(sheets.stack([[drawn.image for drawn in person.drawn] for person in moved]), out)
+    typer.echo(str(out))
+
+
+@app.command()
+def transfer(
+    run: Run,
+    people: People,
+    labels: Annotated[str, typer.Option(help="What to take over: names of body.Label.")] = "upper,pants,skirt",
+    both: Annotated[bool, typer.Option("--both", help="The second in the first's clothes too.")] = False,
+    out: Out = Path("out.png"),
+    sheet: Sheet = False,
+) -> None:
+    """Dress the first person in the second's clothes, the third in the fourth's, and so on."""
+    from spt_dist import pictures, sheets
+    from spt_dist.applications import parse_labels
+    from spt_dist.infer import Predictor
+    from spt_dist.person import find_person
+
+    chosen, found = parse_labels(labels), [find_person(words) for words in people]
+    if len(found) % 2:
+        raise ValueError(f"{len(found)} people are given; name them in pairs, who wears and who gives")
+    predictor, rows = Predictor.load(run / "weights"), []
+    for wearer, giver in zip(found[::2], found[1::2], strict=True):
+        orders = ((wearer, giver), (giver, wearer)) if both else ((wearer, giver),)
+        drawn = [predictor.transfer(*order, chosen) for order in orders]
+        photos = (predictor.frame(wearer).image, predictor.frame(giver).image)
+        rows.append(sheets.Swapped(photos, drawn))
+    what = "clothes" if labels == "upper,pants,skirt" else labels.replace(",", " + ")
+    plain = [[drawn.image for drawn in row.drawn] for row in rows]
+    pictures.save(sheets.transfer_sheet(rows, what) if sheet else sheets.stack(plain), out)
+    typer.echo(str(out))
+
+
+@app.command()
+def edit(
+    run: Run,
+    people: People,
+    edits: Annotated[list[str], typer.Option("--edit", help="A named edit; repeatable.")] = [],  # noqa: B006
+    parsing_edited: Annotated[Path | None, typer.Option(help="Or the whole edited map: PNG, labels 0 to 9.")] = None,
+    out: Out = Path("out.png"),
+    sheet: Sheet = False,
+) -> None:
+    """Change a person's parsing map and repaint what changed: one person by every --edit, or each by its own."""
+    from spt_dist import pictures, sheets
+    from spt_dist.edits import EDITS, edit_labels
+    from spt_dist.infer import Predictor
+    from spt_dist.person import find_person, read_parsing
+
+    if bool(edits) == bool(parsing_edited):
+        raise ValueError(f"give --parsing-edited, or --edit with one of {', '.join(EDITS)}")
+    names = edits or [str(parsing_edited)]
+    if len(people) not in (1, len(names)):
+        raise ValueError(f"{len(people)} people and {len(names)} edits; give one person, or one for each edit")
+    predictor, rows = Predictor.load(run / "weights"), []
+    for words, name in zip(people * len(names) if len(people) == 1 else people, names, strict=True):
+        person = find_person(words)
+        edited = read_parsing(name) if parsing_edited else edit_labels(name, person.labels, person.joints)
+        framed = predictor.frame(person)
+        shown = "edited map" if parsing_edited else name
+        rows.append(sheets.Edited(shown, framed.image, framed.labels, predictor.edit(person, edited)))
+    pictures.save(sheets.edit_sheet(rows) if sheet else sheets.stack([[row.drawn.image for row in rows]]), out)
     typer.echo(str(out))
 
 
