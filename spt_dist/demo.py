@@ -20,6 +20,7 @@ from rich.console import Console
 from spt_dist import config
 
 PEOPLE, HELD_OUT = 2000, 100
+PAIRS_EACH = 16
 START_TIMEOUT_S, STOP_TIMEOUT_S = 180, 60
 LAYOUT = ("img", "parsing", "keypoints.csv", "train.txt", "test.txt")
 console = Console(stderr=True)
@@ -34,19 +35,23 @@ def run_demo(data: Path | None, out: Path, config_file: Path, overrides: list[st
     """
     settings = config.load(config_file, tuple(overrides))
     size = "x".join(str(side) for side in settings.data.image_size)
-    folder, shards, began = data or out / "people", out / "shards", time.monotonic()
+    folder, shards, pairs = data or out / "people", out / "shards", out / "pairs.parquet"
+    began = time.monotonic()
     if data is not None:
         _require_layout(data, out)
     _set_aside(out)
     if data is None:
         _spt("draw", folder, "--people", PEOPLE, "--held-out", HELD_OUT, "--size", size)
     _spt("pack", folder, "--out", shards, "--size", size, "--frame", "person" if data else "whole")
-    chosen = [word for override in (f"data.shards={shards}", *overrides) for word in ("--set", override)]
+    _spt("pairs", shards, "--out", pairs, "-k", PAIRS_EACH, "--sheet", out / "pairs.png")
+    data_settings = (f"data.shards={shards}", f"data.pseudo_pairs={pairs}")
+    chosen = [word for override in (*data_settings, *overrides) for word in ("--set", override)]
     _spt("train", config_file, "--out", out, *chosen)
     _spt("evaluate", out)
     _ask_endpoint(out)
     console.print(f"\n[bold]done in {(time.monotonic() - began) / 60:.1f} minutes[/]; look at")
     for name, what in (
+        ("pairs.png", "pseudo pairs: people dressed alike in other poses, from whom H_S learns"),
         ("evaluation/grid.png", "source, target pose, predicted parsing, generated, true target"),
         ("evaluation/report.html", "the report, with scores and curves"),
         ("served.png", "what the endpoint answered"),
