@@ -149,6 +149,7 @@ class Train:
     workers: Count = 1
     use_gpu: bool = False
     zero_stage: Literal[0, 1, 2] = 1
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the networks' forwards and backwards; weights and losses are fp32
     accumulate: Count = 1  # micro-batches per step
     clip: Weight = 0.0  # gradient norm; 0 does not clip
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
@@ -157,6 +158,8 @@ class Train:
     start_from: dict[str, str] = field(default_factory=dict)  # network -> the finished run that it is taken from
     report_every_imgs: Count = 1_000
     picture_every_imgs: Count = 10_000
+    evaluate_every_imgs: Annotated[int, Field(ge=0)] = 0  # score the averages on the validation split; 0: never
+    best_metric: str = "masked SSIM"  # which of those scores decides what `weights-best` holds
     checkpoint_every_imgs: Count = 50_000
     keep_checkpoints: Count = 2
     max_failures: Annotated[int, Field(ge=0)] = 3  # restarts of a failed worker group, each from the last checkpoint
@@ -167,6 +170,8 @@ class Evaluation:
     """What is scored, and with which networks."""
 
     pairs: Count = 500
+    validation_pairs: Count = 32  # of the validation split, the same ones each time, while a run trains
+    failures: Annotated[int, Field(ge=0)] = 6  # the worst pairs, which the report shows with the reason
     inception: str = ""  # TorchScript file, for FID and IS
     lpips: str = ""  # TorchScript file, for LPIPS
 

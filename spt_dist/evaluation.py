@@ -1,8 +1,7 @@
-"""Evaluation of a trained run: scores against baselines, a picture grid, a report.
+"""Evaluation of a trained run: scores against baselines, a picture grid, failure cases, a report.
 
-A pair is a source and a target pose. Where the split holds two pictures of one identity the second is the *true
-target*, which unpaired training never saw, and every variant is scored against it. Where it does not (unpaired photos),
-the pose is another person's; then what can be scored is the reconstruction: the source drawn in its own pose.
+Pairs of a held-out split are drawn and compared with their true targets, or, where nobody was photographed twice, with
+the sources (`held_out`). While a run trains, `validate` does the same for a few pairs, for what is generated alone.
 
 Two baselines are always printed: the source copied as it is, and the source's mean colour per region painted into the
 map that H_S predicted. The second is the honest hurdle: it loses on texture alone.
@@ -10,28 +9,36 @@ map that H_S predicted. The second is the honest hurdle: it loses on texture alo
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from spt_dist import config, metrics, pictures
 from spt_dist.data.manifest import Manifest
-from spt_dist.data.pipeline import read_split
-from spt_dist.data.schema import Batch, Sample, collate
+from spt_dist.failures import RULES, find_failures
+from spt_dist.held_out import (
+    BATCH,
+    COPIED,
+    GENERATED,
+    GRID_ROWS,
+    HEADINGS,
+    Chosen,
+    Drawn,
+    Pair,
+    draw,
+    draw_grid,
+    read_pairs,
+)
 from spt_dist.infer import Predictor
-from spt_dist.models.inputs import one_hot, to_bytes, to_float
-from spt_dist.models.weights import CARD
-from spt_dist.regions import flat_fill
-from spt_dist.report import write_report
+from spt_dist.models.weights import CARD, weights_folder
+from spt_dist.report import Findings, write_report
 
-BATCH, GRID_ROWS, SPLIT = 16, 8, "test"
-GENERATED, COPIED, FLAT = "generated", "source copied", "flat colours in the H_S map"
-TRUE_TARGET, OWN_POSE = "true target", "own pose"
+SPLIT = "test"
+MIOU, RANKED_BY = "parsing mIoU", "masked SSIM"  # the latter finds the failures
+OUTPUT = {"last": "evaluation", "best": "evaluation-best"}  # by the weights that are scored
 
 
 @dataclass(frozen=True)
@@ -47,90 +54,82 @@ class Row:
     n: int
 
 
-class Pair(NamedTuple):
-    """A source and the picture whose pose it is to take; `true` when that picture shows the same person."""
-
-    source: Sample
-    target: Sample
-    true: bool
-
-
-class Drawn(NamedTuple):
-    """A batch of pairs with what each variant gives for it."""
-
-    pairs: list[Pair]
-    source: Batch
-    target: Batch
-    variants: dict[str, Tensor]  # uint8 [b, h, w, 3]
-    labels: Tensor  # uint8 [b, h, w]: the map that H_S predicted
-
-
 def evaluate(
-    run: Path, settings: config.Config, progress: Callable[[int, int], None] = lambda done, total: None
+    run: Path,
+    settings: config.Config,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    weights: str = "last",
 ) -> list[Row]:
-    """Score `run/weights` on the test split and write `run/evaluation/{metrics.json, grid.png, report.html}`.
+    """Score a run's weights on the test split; write metrics.json, failures.json, grid.png and report.html.
+
+    They go to `run/evaluation`, for the best weights to `run/evaluation-best`.
 
     Raises:
-        ValueError: the run has no weights, its shards are gone, or their test split holds fewer than two pictures.
+        ValueError: the run has no such weights, its shards are gone, or their test split holds fewer than two pictures.
     """
-    predictor = Predictor.load(run / "weights")
+    predictor = Predictor.load(weights_folder(run, weights))
     predictor.how = "whole"  # shards are framed already
-    _warn_of_other_data(run, settings.data.shards)
-    pairs = list(islice(make_pairs(list(read_split(settings.data.shards, SPLIT))), settings.evaluation.pairs))
+    _warn_of_other_data(weights_folder(run, weights), settings.data.shards)
+    pairs = read_pairs(settings.data.shards, SPLIT, settings.evaluation.pairs)
     if not pairs:
         raise ValueError(f"the {SPLIT} split of `{settings.data.shards}` holds fewer than two pictures; pack more")
-    paired = [pair for pair in pairs if pair.true]
-    against = TRUE_TARGET if paired else OWN_POSE
-    scored = paired or [Pair(pair.source, pair.source, True) for pair in pairs]
-    drawn = []
-    for start in range(0, len(scored), BATCH):
-        drawn.append(draw(predictor, scored[start : start + BATCH]))
-        progress(min(start + BATCH, len(scored)), len(scored))
+    chosen, drawn = Chosen.of(pairs), []
+    for start in range(0, len(chosen.pairs), BATCH):
+        drawn.append(draw(predictor, chosen.pairs[start : start + BATCH]))
+        progress(min(start + BATCH, len(chosen.pairs)), len(chosen.pairs))
     people: dict[str, Pair] = {}
     for pair in pairs:
         people.setdefault(pair.source.identity or pair.source.id, pair)
     shown = draw(predictor, list(people.values())[:GRID_ROWS])
-    rows, remarks = score(drawn, against, settings.evaluation)
-    out = run / "evaluation"
+    rows, remarks = score(drawn, chosen.against, settings.evaluation)
+    failures = find_failures(drawn, score_pairs(drawn, GENERATED)[RANKED_BY], settings)
+    out = run / OUTPUT[weights]
     out.mkdir(exist_ok=True)
     pictures.save(draw_grid(shown), out / "grid.png")
     (out / "metrics.json").write_text(json.dumps({"rows": [asdict(row) for row in rows], "remarks": remarks}, indent=1))
-    write_report(run, [asdict(row) for row in rows], remarks)
+    (out / "failures.json").write_text(json.dumps([asdict(failure) for failure, _ in failures], indent=1))
+    told = [(asdict(failure), row) for failure, row in failures]
+    write_report(
+        run, out, weights_folder(run, weights), Findings([asdict(row) for row in rows], remarks, told, HEADINGS, RULES)
+    )
     return rows
 
 
-def _warn_of_other_data(run: Path, shards: str) -> None:
-    card, found = json.loads((run / "weights" / CARD).read_text()), Manifest.load(shards).data_hash
+def _warn_of_other_data(weights: Path, shards: str) -> None:
+    card, found = json.loads((weights / CARD).read_text()), Manifest.load(shards).data_hash
     trained = card.get("data_hash", found)  # a converted checkpoint's card knows of no data
     if trained != found:
         warnings.warn(
-            f"`{shards}` (data hash {found[:12]}) is not what `{run}` was trained on ({trained[:12]}): "
+            f"`{shards}` (data hash {found[:12]}) is not what `{weights}` was trained on ({trained[:12]}): "
             "the scores are of other data; name the run's own with --set data.shards=FOLDER",
             stacklevel=2,
         )
 
 
-def make_pairs(samples: list[Sample]) -> Iterator[Pair]:
-    """Each sample with the next picture of its identity, or, for people seen once, with the next person's picture."""
-    people: dict[str, list[Sample]] = {}
-    for sample in samples:
-        people.setdefault(sample.identity or sample.id, []).append(sample)
-    single = [views[0] for views in people.values() if len(views) == 1]
-    for views in people.values():
-        if len(views) > 1:
-            yield from (Pair(source, target, True) for source, target in zip(views, views[1:] + views[:1], strict=True))
-    if len(single) > 1:
-        yield from (Pair(source, target, False) for source, target in zip(single, single[1:] + single[:1], strict=True))
+def score_pairs(drawn: Sequence[Drawn], variant: str) -> dict[str, Tensor]:
+    """A variant's scores by metric, one per pair; NaN where a score has no meaning."""
+    scores = {
+        metric.name: [
+            metric.score(batch.variants[variant], batch.target.images, batch.target.labels, batch.target.joints)
+            for batch in drawn
+        ]
+        for metric in metrics.PAIRED
+    }
+    return {name: torch.cat(parts) for name, parts in scores.items()}
 
 
-def draw(predictor: Predictor, pairs: list[Pair]) -> Drawn:
-    """Every variant's pictures for a batch of pairs."""
-    source, target = collate([pair.source for pair in pairs]), collate([pair.target for pair in pairs])
-    image, parsing = predictor.draw(source.images, source.labels, source.joints, target.joints)
-    labels = parsing.argmax(1).to(torch.uint8)
-    flat = flat_fill(to_float(source.images), one_hot(source.labels), one_hot(labels))
-    variants = {GENERATED: to_bytes(image), COPIED: source.images, FLAT: to_bytes(flat)}
-    return Drawn(pairs, source, target, variants, labels)
+def validate(predictor: Predictor, chosen: Chosen) -> dict[str, float]:
+    """The mean scores of what is generated, and H_S's mIoU; a score that has no meaning here is left out."""
+    drawn = [draw(predictor, chosen.pairs[start : start + BATCH]) for start in range(0, len(chosen.pairs), BATCH)]
+    means = {name: scores.nanmean().item() for name, scores in score_pairs(drawn, GENERATED).items()}
+    labels, true_labels = (torch.cat(p) for p in zip(*((b.labels, b.target.labels) for b in drawn), strict=True))
+    means[MIOU] = metrics.mean_iou(labels, true_labels)
+    return {name: value for name, value in means.items() if value == value}
+
+
+def validation_metrics() -> dict[str, str]:
+    """The metrics that `validate` gives, and which of their values are better."""
+    return {metric.name: metric.better for metric in metrics.PAIRED} | {MIOU: "higher"}
 
 
 def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tuple[list[Row], list[str]]:
@@ -138,21 +137,18 @@ def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tupl
     generated = torch.cat([batch.variants[GENERATED] for batch in drawn])
     truth = torch.cat([batch.target.images for batch in drawn])
     true_labels = torch.cat([batch.target.labels for batch in drawn])
-    rows = []
-    for metric in metrics.PAIRED:
-        for variant in drawn[0].variants:
-            scores = [
-                metric.score(batch.variants[variant], batch.target.images, batch.target.labels, batch.target.joints)
-                for batch in drawn
-            ]
-            value = torch.cat(scores).mean().item()
-            rows.append(Row(variant, against, metric.name, metric.definition, metric.better, value, len(truth)))
+    by_variant = {variant: score_pairs(drawn, variant) for variant in drawn[0].variants}
+    rows = [
+        Row(variant, against, m.name, m.definition, m.better, scores[m.name].nanmean().item(), len(truth))
+        for m in metrics.PAIRED
+        for variant, scores in by_variant.items()
+    ]
     predicted, source_labels = (
         torch.cat(parts) for parts in zip(*((b.labels, b.source.labels) for b in drawn), strict=True)
     )
     for variant, labels in (("H_S", predicted), (COPIED, source_labels)):
         value = metrics.mean_iou(labels, true_labels)
-        rows.append(Row(variant, against, "parsing mIoU", MIOU, "higher", value, len(truth)))
+        rows.append(Row(variant, against, MIOU, MIOU_DEFINITION, "higher", value, len(truth)))
     remarks = []
     for compute in (_fid, _inception_score, _lpips):
         try:
@@ -162,7 +158,7 @@ def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tupl
     return rows, remarks
 
 
-MIOU = "intersection over union of the predicted and the true parsing map, mean over the labels that occur"
+MIOU_DEFINITION = "intersection over union of the predicted and the true parsing map, mean over the labels that occur"
 
 
 def _fid(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
@@ -191,25 +187,6 @@ def _inception_score(images: Tensor, truth: Tensor, against: str, networks: conf
 def _lpips(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
     value = metrics.lpips(images, truth, networks.lpips).mean().item()
     return [Row(GENERATED, against, "LPIPS", f"network {networks.lpips}", "lower", value, len(truth))]
-
-
-def draw_grid(drawn: Drawn) -> Any:
-    """The first pairs as people look at them: source, target pose, predicted parsing, generated, true target."""
-    size = (drawn.labels.shape[1], drawn.labels.shape[2])
-    height = pictures.cell_height(size)
-    true = all(pair.true for pair in drawn.pairs)
-    rows, turns = [], []
-    for slot, pair in enumerate(drawn.pairs[:GRID_ROWS]):
-        turns.append(f"{pictures.view_label(pair.source.joints)}\nto {pictures.view_label(pair.target.joints)}")
-        cells = [
-            pair.source.image,
-            pictures.skeleton_picture(pair.target.joints, size, height=height),
-            pictures.parsing_picture(drawn.labels[slot].numpy(), height=height),
-            drawn.variants[GENERATED][slot].numpy(),
-        ]
-        rows.append(cells + [pair.target.image] * true)
-    headings = ["source", "target pose", "predicted parsing", "generated"] + ["true target"] * true
-    return pictures.grid(rows, headings, turns)
 
 
 def table(rows: list[Row]) -> None:

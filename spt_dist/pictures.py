@@ -140,6 +140,18 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
     return _write(canvas, texts, font_px)
 
 
+def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
+    """Pictures of one aspect in rows without any text, white gutters between; small ones are enlarged as in `grid`."""
+    height = max(cell_height(picture.shape[:2]) for row in rows for picture in row)
+    gap, stacked = GUTTER // 2, []
+    for row in rows:
+        cells = [_enlarge(picture, height, cv2.INTER_CUBIC) for picture in row]
+        spaced = [each for cell in cells for each in (cell, np.full((height, gap, 3), 255, np.uint8))][:-1]
+        line = np.concatenate(spaced, axis=1)
+        stacked += [line, np.full((gap, line.shape[1], 3), 255, np.uint8)]
+    return np.concatenate(stacked[:-1], axis=0)
+
+
 def save(picture: Picture, path: str | Path) -> None:
     """Write a picture as PNG or JPEG, by the name's ending."""
     if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg"):

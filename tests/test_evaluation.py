@@ -1,5 +1,6 @@
 """Evaluation: the right pairs, the numbers of the files it writes, and a report that stands alone."""
 
+import html
 import json
 import re
 import shutil
@@ -12,8 +13,9 @@ import torch
 
 from spt_dist import config, metrics
 from spt_dist.data.pipeline import read_split
-from spt_dist.evaluation import COPIED, FLAT, GENERATED, OWN_POSE, TRUE_TARGET, evaluate, make_pairs
-from spt_dist.report import draw_curves
+from spt_dist.evaluation import RANKED_BY, evaluate
+from spt_dist.held_out import COPIED, FLAT, GENERATED, OWN_POSE, TRUE_TARGET, make_pairs
+from spt_dist.infer import Predictor
 
 
 def values(run) -> dict:
@@ -52,7 +54,7 @@ def test_scores_against_true_targets(tiny_run, tiny_shards):
 
 def test_photos_of_strangers_are_scored_in_their_own_pose(tiny_run, monkeypatch):
     strangers = [replace(s, identity=None) for s in read_split(config.load_run(tiny_run).data.shards, "test")]
-    monkeypatch.setattr("spt_dist.evaluation.read_split", lambda shards, split: iter(strangers))
+    monkeypatch.setattr("spt_dist.held_out.read_split", lambda shards, split: iter(strangers))
     evaluate(tiny_run, config.load_run(tiny_run))
     found = values(tiny_run)
     assert found[COPIED, "L1 inside"]["against"] == OWN_POSE
@@ -62,7 +64,7 @@ def test_photos_of_strangers_are_scored_in_their_own_pose(tiny_run, monkeypatch)
 
 
 def test_a_split_without_pairs_is_refused(tiny_run, monkeypatch):
-    monkeypatch.setattr("spt_dist.evaluation.read_split", lambda shards, split: iter(()))
+    monkeypatch.setattr("spt_dist.held_out.read_split", lambda shards, split: iter(()))
     with pytest.raises(ValueError, match=r"the test split of .* holds fewer than two pictures"):
         evaluate(tiny_run, config.load_run(tiny_run))
 
@@ -70,7 +72,7 @@ def test_a_split_without_pairs_is_refused(tiny_run, monkeypatch):
 def test_the_report_stands_alone(tiny_run):
     evaluate(tiny_run, config.load_run(tiny_run))
     page = (tiny_run / "evaluation" / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
     card = json.loads((tiny_run / "weights" / "card.json").read_text())
     missing = ("FID is not computed", "IS is not computed", "LPIPS is not computed")
     for fact in (card["data_hash"][:16], torch.__version__, "masked SSIM", *missing):
@@ -80,10 +82,48 @@ def test_the_report_stands_alone(tiny_run):
     assert grid.std() > 20
 
 
-def test_curves_have_a_plot_per_term():
-    log = [{"stage": s, "all_images": n, "terms": {"a/x": n, "b/y": 1.0}} for n, s in ((4, "pose"), (8, "semantic"))]
-    picture = cv2.imdecode(np.frombuffer(draw_curves(log), np.uint8), cv2.IMREAD_COLOR)
-    assert (picture < 250).any(2).mean() > 0.01
+def test_the_worst_pairs_are_named_worst_first(tiny_run, tiny_shards):
+    evaluate(tiny_run, config.load_run(tiny_run, ("evaluation.failures=2",)))
+    failures = json.loads((tiny_run / "evaluation" / "failures.json").read_text())
+    pairs = list(make_pairs(list(read_split(tiny_shards, "test"))))[:4]
+    predictor = Predictor.load(tiny_run / "weights")
+    drawn = [predictor.generate(p.source.image, p.source.labels, p.source.joints, p.target.joints) for p in pairs]
+    columns = [each.image for each in drawn], [pair.target.image for pair in pairs]
+    pictured, truth = (torch.from_numpy(np.stack(column)) for column in columns)
+    joints = torch.from_numpy(np.stack([pair.target.joints for pair in pairs]))
+    scores = metrics.masked_ssim(pictured, truth, joints)
+    assert RANKED_BY == "masked SSIM"
+    worst = scores.argsort()[:2].tolist()
+    assert [(f["source"], f["target"]) for f in failures] == [(pairs[i].source.id, pairs[i].target.id) for i in worst]
+    assert [failure["masked_ssim"] for failure in failures] == pytest.approx(scores[worst].tolist(), abs=1e-5)
+    overlap = metrics.mean_iou(
+        torch.from_numpy(drawn[worst[0]].labels)[None], torch.from_numpy(pairs[worst[0]].target.labels)[None]
+    )
+    assert failures[0]["mean_iou"] == pytest.approx(overlap, abs=1e-5)
+    page = (tiny_run / "evaluation" / "report.html").read_text()
+    assert page.count('class="case"') == 2
+    assert all(line in html.unescape(page) for failure in failures for line in failure["because"])
+
+
+def test_no_failures_are_asked_for(tiny_run):
+    evaluate(tiny_run, config.load_run(tiny_run, ("evaluation.failures=0",)))
+    assert "Where it fails" not in (tiny_run / "evaluation" / "report.html").read_text()
+
+
+def test_the_best_weights_have_their_own_evaluation(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    shutil.rmtree(run / "evaluation", ignore_errors=True)
+    with pytest.raises(ValueError, match="has no best weights"):
+        evaluate(run, config.load_run(run), weights="best")
+    shutil.copytree(run / "weights", run / "weights-best")
+    card = run / "weights-best" / "card.json"
+    chosen_by = {"metric": "masked SSIM", "value": 0.9123, "images": 4000, "pairs": 24, "against": TRUE_TARGET}
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"chosen_by": chosen_by}))
+    evaluate(run, config.load_run(run), weights="best")
+    assert not (run / "evaluation").exists()
+    page = " ".join((run / "evaluation-best" / "report.html").read_text().split())
+    assert "best by masked SSIM on 24 validation pairs (0.912, after 4,000 images)" in page
 
 
 def test_other_data_than_the_training_runs_is_said(tiny_run, tmp_path):

@@ -8,8 +8,8 @@ from torch import Tensor
 from spt_dist.ablation.variants import Maps
 from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.schema import Batch, collate
-from spt_dist.evaluation import Pair
 from spt_dist.geometry import part_warps
+from spt_dist.held_out import Pair
 from spt_dist.infer import Predictor
 from spt_dist.models.inputs import one_hot, to_bytes, to_float, view
 from spt_dist.models.unet import warp_features

@@ -1,6 +1,7 @@
 """The benchmark from people to table: what is there already is not done again.
 
     OUT/people, OUT/shards       2,000 people to learn from, each with a twin for the ceilings; others to judge by
+    OUT/pairs.parquet            every person's pseudo pairs, by the paper's criterion
     OUT/judges                   the parser and the pose detector that judge
     OUT/seed_N/RUN               one `spt train` each, in one process on one core; as many at a time as `jobs`
     OUT/ablation_SPLIT.json      the rows
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spt_dist import pictures
+from spt_dist import held_out, pictures
 from spt_dist.ablation import drawing, judges, scores, table
 from spt_dist.ablation.variants import FLAT_ROWS, OURS, ROOTS, ROWS, RUNS, Run
 from spt_dist.config import load
@@ -29,13 +31,15 @@ from spt_dist.data.importers import read_folder, splits
 from spt_dist.data.pack import pack
 from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.pipeline import read_split
+from spt_dist.data.search.people import Settings
+from spt_dist.data.search.run import search
 from spt_dist.data.synthetic import draw_folder
-from spt_dist.evaluation import make_pairs
 from spt_dist.infer import Predictor
 from spt_dist.report import read_log
 
 PEOPLE, HELD_OUT, PEOPLE_SEED = 2_000, 250, 0
-Progress = Callable[[str, int, int], object]  # what, done, total
+PAIRS_EACH = 16  # pseudo labels among which training draws
+Progress = Callable[[str, int, int], None]  # what, done, total
 
 
 class _Drawn(NamedTuple):
@@ -77,6 +81,10 @@ class Plan:
         """Where the people lie."""
         return self.out / "shards"
 
+    def pairs(self) -> Path:
+        """Where their pseudo pairs lie."""
+        return self.out / "pairs.parquet"
+
 
 def run_ablation(
     plan: Plan, split: str, pairs: int, progress: Progress, json_file: Path | None, plot: Path | None, page: Path | None
@@ -88,6 +96,7 @@ def run_ablation(
         ValueError: the people cannot be packed, or `page` has no place for the table.
     """
     make_people(plan, progress)
+    make_pairs(plan, progress)
     train(plan, progress)
     rows, shown = score(plan, split, pairs, progress)
     for file in (plan.rows(split), *([json_file] if json_file else [])):
@@ -110,6 +119,16 @@ def make_people(plan: Plan, progress: Progress) -> None:
         )  # fmt: skip
     samples = chain.from_iterable(read_folder(people, split) for split in splits(people))
     pack(samples, plan.shards(), size, "whole")
+
+
+def make_pairs(plan: Plan, progress: Progress) -> None:
+    """Search the pseudo pairs, once."""
+
+    @contextmanager
+    def bars(what: str) -> Iterator[Callable[[int, int | None], None]]:
+        yield lambda done, total: progress(what, done, total or 1)
+
+    search(plan.shards(), plan.pairs(), Settings(k=PAIRS_EACH), bars=bars)
 
 
 def train(plan: Plan, progress: Progress) -> None:
@@ -162,6 +181,7 @@ def _settings(plan: Plan, run: Run, seed: int) -> Mapping[str, object]:
     start = {network: str(plan.folder(root, seed)) for network, root in run.start.items()}
     return run.settings(plan.images) | {
         "data.shards": str(plan.shards()),
+        "data.pseudo_pairs": "" if run.overrides.get("data.true_targets") else str(plan.pairs()),
         "networks.features.weights": plan.features,
         "train.seed": seed,
         "train.start_from": start,
@@ -190,7 +210,7 @@ def score(plan: Plan, split: str, pairs_count: int, progress: Progress) -> tuple
 
     A row of scores is `{variant, seed, images, cpu_seconds, stratum, metric, value}`; references have no seed.
     """
-    pairs = list(islice(make_pairs(list(read_split(plan.shards(), split))), pairs_count))
+    pairs = list(islice(held_out.make_pairs(list(read_split(plan.shards(), split))), pairs_count))
     test, strata = drawing.Test.of(pairs), [scores.stratum(pair) for pair in pairs]
     size = (test.source.labels.shape[1], test.source.labels.shape[2])
     judging = judges.load_or_train(plan.out / "judges", size, lambda d, t: progress("training the judges", d, t))

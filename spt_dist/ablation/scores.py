@@ -9,7 +9,7 @@ from torch import Tensor
 from spt_dist import metrics, pictures, region_metrics
 from spt_dist.ablation.judges import Judges
 from spt_dist.data.schema import Batch
-from spt_dist.evaluation import Pair
+from spt_dist.held_out import Pair
 from spt_dist.types import ImageBytes, LabelBytes
 
 ALL, SAME, TURNED, OPPOSITE = "all", "same view", "turned", "opposite"

@@ -21,6 +21,7 @@ from spt_dist.models.pose_detector import PoseDetector
 from spt_dist.models.semantic import SemanticGenerator
 
 CARD = "card.json"
+WHICH = {"last": "weights", "best": "weights-best"}  # folders of a run
 
 
 def save_weights(folder: str | Path, modules: Mapping[str, nn.Module], card: Mapping[str, Any]) -> None:
@@ -48,6 +49,23 @@ def save_weights(folder: str | Path, modules: Mapping[str, nn.Module], card: Map
     aside = folder / f"{CARD}.tmp"
     aside.write_text(json.dumps({**card, "weights": list(modules)}, indent=2) + "\n")
     os.replace(aside, folder / CARD)
+
+
+def weights_folder(run: str | Path, which: str = "last") -> Path:
+    """Where a run keeps its generators: the last ones, or the best by `train.best_metric`.
+
+    Raises:
+        ValueError: the run has no such weights, or `which` is neither.
+    """
+    if which not in WHICH:
+        raise ValueError(f"there are no `{which}` weights; give {' or '.join(WHICH)}")
+    folder = Path(run) / WHICH[which]
+    if which == "best" and not (folder / CARD).exists():
+        raise ValueError(
+            f"`{run}` has no best weights: they are kept while H_A trains with `train.evaluate_every_imgs` above 0; "
+            "train so, or take the last ones"
+        )
+    return folder
 
 
 def load_weights(folder: str | Path) -> tuple[dict[str, nn.Module], dict[str, Any]]:

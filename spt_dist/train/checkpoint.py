@@ -20,9 +20,7 @@ from safetensors.torch import load_file, save_file
 import spt_dist
 from spt_dist import config
 from spt_dist.data.pack import flush
-from spt_dist.models.weights import save_weights
 from spt_dist.train.ranks import Ranks
-from spt_dist.train.start import save_networks
 from spt_dist.train.state import Position, State
 
 VERSIONED = ("torch", "deepspeed", "ray", "webdataset", "numpy")
@@ -30,6 +28,7 @@ HIDDEN = ".writing-"
 # What may change between a run and its continuation: how often it tells, not what it learns.
 FREE = ("serve.", "evaluation.", "data.shards", "train.report_every_imgs", "train.picture_every_imgs")
 FREE += ("train.checkpoint_every_imgs", "train.keep_checkpoints", "train.max_failures")
+FREE += ("train.evaluate_every_imgs", "train.best_metric")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def save(run: Path, settings: config.Config, state: State, reader: Any, origin: 
         _write_shared(writing, settings, state, origin)
     ranks.barrier()
     if ranks.leads:
-        _publish(writing, final)
+        publish(writing, final)
         for old in sorted(final.parent.glob("[0-9]*"))[: -settings.train.keep_checkpoints]:
             shutil.rmtree(old)
     ranks.barrier()
@@ -112,21 +111,6 @@ def load(path: Path, state: State, reader: Any, origin: Origin, ranks: Ranks) ->
         torch.cuda.set_rng_state(own["random"]["cuda"], ranks.device)
 
 
-def export(run: Path, settings: config.Config, state: State, origin: Origin, frame: str, ranks: Ranks) -> None:
-    """Write the averaged generators with their card, for inference; the leader does, all wait."""
-    if ranks.leads:
-        card = {
-            "config": config.to_tree(settings),
-            "versions": versions(),
-            "data_hash": origin.data_hash,
-            "frame": frame,
-            "images": state.position.images,
-        }
-        save_networks(run, state.best())
-        save_weights(run / "weights", {name: average.module for name, average in state.averages.items()}, card)
-    ranks.barrier()
-
-
 def _write_shared(writing: Path, settings: config.Config, state: State, origin: Origin) -> None:
     """What is the same on every rank: averages and `meta.json`."""
     for name, average in state.averages.items():
@@ -146,11 +130,18 @@ def _random_states(device: torch.device) -> dict[str, torch.Tensor]:
     return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def _publish(writing: Path, final: Path) -> None:
-    """Flush every file and folder of `writing`, then give it its final name."""
+def publish(writing: Path, final: Path) -> None:
+    """Flush every file and folder of `writing`, then give it its final name, in place of what has it."""
     for path in [*writing.rglob("*"), writing]:
         flush(path)
-    writing.rename(final)
+    if final.exists():
+        replaced = final.with_name(HIDDEN + final.name + "-replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        final.rename(replaced)
+        writing.rename(final)
+        shutil.rmtree(replaced)
+    else:
+        writing.rename(final)
     flush(final.parent)
 
 

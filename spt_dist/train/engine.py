@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spt_dist import config
+from spt_dist.train.precision import in_precision
 
 OPTIMIZER_FILE = "engine.pt"
 DEEPSPEED_TAG = "engine"
@@ -50,14 +51,14 @@ class PlainEngine:
     """Adam in one process; the definition that `DeepSpeedEngine` must equal."""
 
     def __init__(self, module: nn.Module, train: config.Train):
-        self.module = module
+        self.module, self.forward = module, in_precision(module, train.precision)
         self.clip, self.accumulate = train.clip, train.accumulate
         self.optimizer = torch.optim.Adam(module.parameters(), lr=0.0, betas=train.betas)
         self.micro_batches = 0
 
     def __call__(self, *inputs: Any) -> Any:
         """See `Engine`."""
-        return self.module(*inputs)
+        return self.forward(*inputs)
 
     def backward(self, loss: Tensor) -> None:
         """See `Engine`."""
@@ -96,7 +97,7 @@ class DeepSpeedEngine:
 
         optimizer = torch.optim.Adam(module.parameters(), lr=0.0, betas=train.betas)
         self.engine, *_ = deepspeed.initialize(
-            model=module,
+            model=in_precision(module, train.precision),
             optimizer=optimizer,
             config={
                 "train_micro_batch_size_per_gpu": micro_batch,

@@ -1,19 +1,21 @@
-"""What a run tells while it trains: a line of JSON per report, TensorBoard scalars, and pictures.
+"""What a run tells while it trains: a line of JSON per report or validation, TensorBoard scalars, and pictures.
 
 The training step only hands over detached tensors; they are read, all at once, when a report is due.
 """
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from spt_dist.report import read_log
+from spt_dist.run_log import read_lines
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position
 
@@ -40,7 +42,7 @@ class RunLog:
     def forget_after(self, position: Position) -> None:
         """Drop the lines that a resumed run is about to write again, and one that a killed run left half written."""
         if self.ranks.leads and self.file.exists():
-            kept = [line for line in read_log(self.file) if line["all_images"] <= position.images]
+            kept = [line for line in read_lines(self.file) if line["all_images"] <= position.images]
             self.file.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def start(self, position: Position) -> None:
@@ -75,8 +77,7 @@ class RunLog:
                 "images_per_s": round(pace, 3),
                 "terms": {name: round(value, 6) for name, value in means.items()},
             }
-            with self.file.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            self._write(line)
             for name, value in means.items():
                 self.board.add_scalar(name, value, position.images)
             self.board.add_scalar("pace/images_per_s", pace, position.images)
@@ -86,12 +87,33 @@ class RunLog:
     def picture(self, name: str, draw: Callable[[], np.ndarray], position: Position) -> None:
         """Show the uint8 picture [h, w, 3] that `draw` gives; it is drawn on the leading rank only."""
         if self.board is not None:
-            self.board.add_image(name, draw(), position.images, dataformats="HWC")
+            with self.paused():
+                self.board.add_image(name, draw(), position.images, dataformats="HWC")
+
+    def scores(self, scores: dict[str, float], position: Position, of: dict[str, Any]) -> None:
+        """A line of validation scores; `of` says what they were measured on. The leading rank calls it."""
+        assert self.board is not None, "only the leading rank validates"
+        place = {"stage": position.stage, "images": position.stage_images, "all_images": position.images}
+        self._write(place | of | {"scores": {name: round(value, 6) for name, value in scores.items()}})
+        for name, value in scores.items():
+            self.board.add_scalar(f"validation/{name}", value, position.images)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside does not count in the pace."""
+        clock, cpu_clock = time.monotonic(), time.process_time()
+        yield
+        then, cpu_then, images = self.since
+        self.since = (then + time.monotonic() - clock, cpu_then + time.process_time() - cpu_clock, images)
 
     def close(self) -> None:
         """Flush what is not yet on the disk."""
         if self.board is not None:
             self.board.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self.file.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
     def _pace(self, position: Position) -> tuple[float, float, float]:
         then, cpu_then, images = self.since

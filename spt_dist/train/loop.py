@@ -1,7 +1,7 @@
 """The training loop: one page of verbs.
 
-For every step of every stage: read a batch, build its scenes, run the phases, average the generators; report, draw and
-save when due. Everything that a step changes is in `State` and the reader, so a checkpoint is those two.
+For every step of every stage: read a batch, build its scenes, run the phases, average the generators; report, draw,
+validate and save when due. Everything that a step changes is in `State` and the reader, so a checkpoint is those two.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
+from spt_dist.train.export import export
 from spt_dist.train.log import NonFiniteLossError, RunLog
 from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
 from spt_dist.train.prepare import micro_batch
@@ -26,6 +27,7 @@ from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.scene import build_scene
 from spt_dist.train.state import AVERAGED, Position, State, build_state, fade_in, learning_rate
+from spt_dist.train.validation import open_validation
 
 
 class Trainer:
@@ -52,6 +54,7 @@ class Trainer:
         engine = type(next(iter(self.state.engines.values()))).__name__
         self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, ranks.size, engine)
         self.log = RunLog(run, ranks)
+        self.validation = open_validation(settings, run, ranks)
         torch.manual_seed(settings.train.seed + ranks.rank)  # from here on, ranks draw their own dropout
 
     def train(self) -> None:
@@ -62,7 +65,7 @@ class Trainer:
                 self.state.position.stage, self.state.position.stage_images = stage, 0
             self.train_stage(stage)
         self.save()
-        checkpoint.export(self.run, self.settings, self.state, self.origin, self.manifest.how, self.ranks)
+        export(self.run, self.settings, self.state, self.origin, self.ranks)
         self.log.close()
 
     def train_stage(self, stage: str) -> None:
@@ -71,10 +74,13 @@ class Trainer:
         self.log.start(self.state.position)
         while self.state.position.stage_images < of_images:
             self.step(stage)
-            if self.due(self.settings.train.report_every_imgs) or self.state.position.stage_images >= of_images:
+            ends = self.state.position.stage_images >= of_images
+            if ends or self.due(self.settings.train.report_every_imgs):
                 self.log.report(self.state.position, of_images)
-            if self.due(self.settings.train.picture_every_imgs):
+            if ends or self.due(self.settings.train.picture_every_imgs):
                 self.log.picture("preview", self.draw_preview, self.state.position)
+            if self.validation and (ends or self.due(self.settings.train.evaluate_every_imgs)):
+                self.validation.run(self.state, self.log, self.origin)
             if self.due(self.settings.train.checkpoint_every_imgs):
                 self.save()
 
@@ -104,7 +110,7 @@ class Trainer:
 
     def draw_preview(self) -> np.ndarray:
         """Held-out people in other poses, by the averages as they are."""
-        return draw_preview(self.state, self.settings, self.manifest)
+        return draw_preview(self.state, self.settings, self.manifest, self.run)
 
     def due(self, every_imgs: int) -> bool:
         """Whether the last step passed a multiple of `every_imgs`."""

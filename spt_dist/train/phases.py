@@ -22,6 +22,7 @@ from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
 from spt_dist.models.inputs import one_hot
 from spt_dist.train.engine import Engine, frozen_except
+from spt_dist.train.precision import in_precision
 from spt_dist.train.scene import Scene
 
 Terms = dict[str, Tensor]
@@ -65,9 +66,11 @@ def train_phase(
     """
     terms: Terms = {}
     with frozen_except(phase.network, engines) as trained:
-        raw = {name: engine.module for name, engine in engines.items()}
+        raw = {name: engine.module for name, engine in engines.items()} | dict(averages)
         for turn in turns:
-            turn.networks = {**raw, **averages, phase.network: trained}
+            precision = turn.config.train.precision
+            frozen = {name: in_precision(network, precision) for name, network in raw.items()}
+            turn.networks = {**frozen, phase.network: trained}
             terms = phase.terms(turn)
             weights = vars(turn.config.losses) | UNWEIGHTED
             trained.backward(torch.stack([weights[name] * term for name, term in terms.items()]).sum())
@@ -131,9 +134,10 @@ class Drawing:
     @cached_property
     def features(self) -> tuple[Tensor, Tensor, Tensor]:
         """relu2_1 of A (or of the truth, where it is known), B^ and A^."""
+        perceive = in_precision(self.turn.features, self.turn.config.train.precision)
         with torch.no_grad():
-            real_a = self.turn.features(self.reference.image)
-        fake_b, fake_a = self.turn.features(self.fakes).chunk(2)
+            real_a = perceive(self.reference.image)
+        fake_b, fake_a = perceive(self.fakes).chunk(2)
         return real_a, fake_b, fake_a
 
 

@@ -1,6 +1,8 @@
 """Before a run starts: what would stop a worker later, perhaps hours in, stops here, in one line."""
 
 import json
+import shutil
+import warnings
 from pathlib import Path
 
 import torch
@@ -13,7 +15,11 @@ from spt_dist.models.blocks import require_divisible
 from spt_dist.models.discriminators import PatchDiscriminator
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.models.semantic import SemanticGenerator
+from spt_dist.models.weights import WHICH
+from spt_dist.run_log import LOG
 from spt_dist.train import checkpoint
+from spt_dist.train.preview import FOLDER as PREVIEWS
+from spt_dist.train.validation import SPLIT, can_validate, check_best_metric
 
 STOPPED = "stopped.txt"  # in the run's folder: why a worker gave up, when starting again cannot help
 
@@ -38,7 +44,9 @@ def prepare_run(settings: config.Config, run: Path, *, resume: bool, ranks: int,
     (run / STOPPED).unlink(missing_ok=True)
     (run / "config.json").write_text(json.dumps(config.to_tree(settings), indent=1))
     if newest is None:
-        (run / "log.jsonl").write_text("")
+        (run / LOG).write_text("")
+        for left in (WHICH["best"], PREVIEWS):  # of a run that was broken off before its first checkpoint
+            shutil.rmtree(run / left, ignore_errors=True)
 
 
 def micro_batch(settings: config.Config, ranks: int) -> int:
@@ -54,6 +62,13 @@ def micro_batch(settings: config.Config, ranks: int) -> int:
 
 def _check(settings: config.Config, ranks: int) -> None:
     open_reader(settings.data, "train", batch=micro_batch(settings, ranks), world_size=ranks)
+    check_best_metric(settings.train.best_metric)
+    if settings.train.evaluate_every_imgs and not can_validate(settings):
+        warnings.warn(
+            f"`train.evaluate_every_imgs` = {settings.train.evaluate_every_imgs} is ignored: `{settings.data.shards}` "
+            f"has no split `{SPLIT}` of two pictures and more; pack one, or set it to 0",
+            stacklevel=4,
+        )
     losses.label_weights(settings.networks.semantic.label_weights)
     PerceptualFeatures(settings.networks.features)
     networks, size = settings.networks, settings.data.image_size

@@ -58,7 +58,8 @@ def _follow(log: Path, progress: Progress, tasks: dict, done: threading.Event) -
         text = log.read_text() if log.exists() else ""
         whole = text.rfind("\n") + 1  # a line being written has no end yet
         for line in text[read:whole].splitlines():
-            _show(json.loads(line), progress, tasks)
+            if "terms" in (told := json.loads(line)):
+                _show(told, progress, tasks)
         read = whole
         if last_look:
             return

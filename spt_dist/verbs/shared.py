@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,9 @@ app = typer.Typer(
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run, as `spt train` writes it.", show_default=False)]
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value, over the config's own; repeatable.")]
+Weights = Annotated[
+    Literal["last", "best"], typer.Option(help="The run's last weights, or the best by `train.best_metric`.")
+]
 Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
 
 

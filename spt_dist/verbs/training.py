@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, Run, app, bar, bars
+from spt_dist.verbs.shared import Overrides, Run, Weights, app, bar, bars
 
 
 @app.command()
@@ -39,20 +39,24 @@ def train(
 
 
 @app.command()
-def evaluate(run: Run, overrides: Overrides = []) -> None:  # noqa: B006
+def evaluate(
+    run: Run,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    weights: Weights = "last",
+) -> None:
     """Score a trained run against baselines and, where there are any, true targets; write grid and report."""
     from spt_dist.config import load_run
     from spt_dist.data.pipeline import read_split
-    from spt_dist.evaluation import SPLIT, table
+    from spt_dist.evaluation import OUTPUT, SPLIT, table
     from spt_dist.evaluation import evaluate as score
     from spt_dist.serve.page import export_gallery
 
     settings = load_run(run, tuple(overrides))
     with bar("evaluating") as progress:
-        rows = score(run, settings, progress)
+        rows = score(run, settings, progress, weights)
     export_gallery(run, read_split(settings.data.shards, SPLIT))
     table(rows)
-    typer.echo(f"{run}/evaluation: metrics.json, grid.png, report.html")
+    typer.echo(f"{run}/{OUTPUT[weights]}: metrics.json, failures.json, grid.png, report.html")
 
 
 @app.command()

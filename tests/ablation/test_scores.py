@@ -9,7 +9,7 @@ from spt_dist import config
 from spt_dist.ablation import drawing, run, scores, table, variants
 from spt_dist.ablation.judges import Judges, Parser
 from spt_dist.data.pipeline import read_split
-from spt_dist.evaluation import make_pairs
+from spt_dist.held_out import make_pairs
 from spt_dist.models.pose_detector import PoseDetector
 
 

@@ -99,14 +99,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--zero", type=int)
     parser.add_argument("--accumulate", type=int)
+    parser.add_argument("--precision", default="fp32")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     init_deepspeed(torch.device("cpu"))
     rank, world = dist.get_rank(), dist.get_world_size()
-    train_config = config.Train(zero_stage=arguments.zero, accumulate=arguments.accumulate, clip=1.0)
-    sharing = replace(SETTINGS, train=train_config)
-    alone = replace(SETTINGS, train=config.Train(clip=1.0))
+    alone = replace(SETTINGS, train=config.Train(clip=1.0, precision=arguments.precision))
+    sharing = replace(alone, train=replace(alone.train, zero_stage=arguments.zero, accumulate=arguments.accumulate))
     features = PerceptualFeatures(SETTINGS.networks.features)
     share = BATCH // world // arguments.accumulate
     micro = [[(m * world + rank) * share + i for i in range(share)] for m in range(arguments.accumulate)]

@@ -13,8 +13,18 @@ WORKER = Path(__file__).with_name("equality_worker.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("zero", "world", "accumulate"), [(0, 2, 1), (1, 2, 1), (2, 2, 1), (1, 2, 2), (2, 1, 2)])
-def test_deepspeed_equals_plain_torch(zero, world, accumulate):
+@pytest.mark.parametrize(
+    ("zero", "world", "accumulate", "precision"),
+    [
+        (0, 2, 1, "fp32"),
+        (1, 2, 1, "fp32"),
+        (2, 2, 1, "fp32"),
+        (1, 2, 2, "fp32"),
+        (2, 1, 2, "fp32"),
+        (1, 1, 1, "bf16"),  # the whole batch at once: a part's gradients are rounded otherwise
+    ],
+)
+def test_deepspeed_equals_plain_torch(zero, world, accumulate, precision):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -23,7 +33,7 @@ def test_deepspeed_equals_plain_torch(zero, world, accumulate):
     shared |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
     ranks = [
         subprocess.Popen(
-            [sys.executable, str(WORKER), "--zero", str(zero), "--accumulate", str(accumulate)],
+            [sys.executable, str(WORKER), f"--zero={zero}", f"--accumulate={accumulate}", f"--precision={precision}"],
             env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

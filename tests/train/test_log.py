@@ -13,7 +13,7 @@ from spt_dist.data.manifest import Manifest
 from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import read_image
 from spt_dist.infer import Predictor
-from spt_dist.report import read_log
+from spt_dist.run_log import read_lines, read_log, read_scores
 from spt_dist.train import log, preview
 from spt_dist.train.engine import PlainEngine
 from spt_dist.train.log import NonFiniteLossError, RunLog
@@ -73,6 +73,32 @@ def test_a_line_holds_the_mean_of_its_terms_and_the_pace(tmp_path, clock):
     assert second["terms"] == {"appearance/style": 4.0, "appearance/pose": 0.3}
     assert [mean["appearance/style"] for mean in means] == [3.0, 4.0]
     assert read_log(tmp_path / "log.jsonl") == [first, second]
+
+
+def test_what_happens_while_paused_does_not_count_in_the_pace(tmp_path, clock):
+    made = RunLog(tmp_path, Ranks())
+    made.start(Position("appearance", 0, 0))
+    clock.now += 2.0
+    with made.paused():
+        clock.now += 50.0
+    clock.now += 2.0
+    made.report(Position("appearance", 8, 8), 8)
+    made.close()
+    (line,) = read_log(tmp_path / "log.jsonl")
+    assert (line["seconds"], line["images_per_s"]) == (4.0, 2.0)
+
+
+def test_scores_have_lines_of_their_own(tmp_path, clock):
+    made, _ = write_two_reports(tmp_path, clock)
+    made.scores({"masked SSIM": 0.9}, Position("appearance", 24, 124), {"pairs": 3})
+    made.close()
+    wanted = {"stage": "appearance", "images": 24, "all_images": 124, "pairs": 3, "scores": {"masked SSIM": 0.9}}
+    assert read_scores(tmp_path / "log.jsonl") == [wanted]
+    assert len(read_log(tmp_path / "log.jsonl")) == 2
+    resumed = RunLog(tmp_path, Ranks())
+    resumed.forget_after(Position("appearance", 8, 108))
+    resumed.close()
+    assert len(read_lines(tmp_path / "log.jsonl")) == 1
 
 
 def test_tensorboard_shows_the_same_numbers_and_the_picture(tmp_path, clock):
@@ -145,6 +171,25 @@ def test_the_preview_has_a_row_per_validation_person_drawn_by_the_averages(
     assert drawn.shape[1] == without_last.shape[1]
     above = without_last.shape[0] - pictures.GUTTER
     assert np.array_equal(drawn[:above], without_last[:above])
+
+
+def test_the_film_keeps_what_the_preview_drew(untrained, tiny_config, tiny_shards, tmp_path):
+    manifest = Manifest.load(tiny_shards)
+    untrained.position = Position("appearance", 4, 20)
+    draw_preview(untrained, tiny_config, manifest, tmp_path)
+    people, frame = (
+        read_image((tmp_path / "previews" / name).read_bytes(), name) for name in ("people.jpg", "000000000020.jpg")
+    )
+    height, width = pictures.cell_height(manifest.size), 224 // 2
+    gap = pictures.GUTTER // 2
+    assert people.shape == frame.shape == (4 * height + 3 * gap, 2 * width + gap, 3)
+    averages = untrained.averages
+    predictor = Predictor(averages["semantic"].module, averages["appearance"].module, tiny_config, "whole")
+    first, second = list(read_split(tiny_shards, "val"))[:2]
+    drawn = predictor.generate(first.image, first.labels, first.joints, second.joints)
+    wanted = pictures.sheet([[pictures.parsing_picture(drawn.labels, height=height), drawn.image]])
+    apart = [np.abs(frame[y : y + height].astype(float) - wanted).mean() for y in (0, height + gap)]
+    assert apart[0] < 8 < apart[1]  # a JPEG of the first person, not of the second
 
 
 def test_the_preview_follows_the_averages_and_not_the_networks_in_training(untrained, tiny_config, tiny_shards):

@@ -1,0 +1,111 @@
+"""Held-out pairs, what is drawn for them, and how people look at it.
+
+A pair is a source and a target pose. Where a split holds two pictures of one identity the second is the *true target*,
+which unpaired training never saw. Where it does not (unpaired photos), the pose is another person's; then what can be
+scored is the reconstruction: the source drawn in its own pose.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spt_dist import pictures
+from spt_dist.data.pipeline import read_split
+from spt_dist.data.schema import Batch, Sample, collate
+from spt_dist.infer import Predictor
+from spt_dist.models.inputs import one_hot, to_bytes, to_float
+from spt_dist.regions import flat_fill
+
+BATCH, GRID_ROWS = 16, 8
+GENERATED, COPIED, FLAT = "generated", "source copied", "flat colours in the H_S map"
+TRUE_TARGET, OWN_POSE = "true target", "own pose"
+HEADINGS = ("source", "target pose", "predicted parsing", "generated", "true target")
+
+
+class Pair(NamedTuple):
+    """A source and the picture whose pose it is to take; `true` when that picture shows the same person."""
+
+    source: Sample
+    target: Sample
+    true: bool
+
+
+class Chosen(NamedTuple):
+    """The pairs that are scored: against true targets where there are any, else against the source in its own pose."""
+
+    pairs: list[Pair]
+    against: str
+
+    @classmethod
+    def of(cls, pairs: list[Pair]) -> "Chosen":
+        """What of `pairs` can be scored."""
+        paired = [pair for pair in pairs if pair.true]
+        return cls(paired, TRUE_TARGET) if paired else cls([Pair(p.source, p.source, True) for p in pairs], OWN_POSE)
+
+
+class Drawn(NamedTuple):
+    """A batch of pairs with what each variant gives for it."""
+
+    pairs: list[Pair]
+    source: Batch
+    target: Batch
+    variants: dict[str, Tensor]  # uint8 [b, h, w, 3]
+    labels: Tensor  # uint8 [b, h, w]: the map that H_S predicted
+
+
+def make_pairs(samples: list[Sample]) -> Iterator[Pair]:
+    """Each sample with the next picture of its identity, or, for people seen once, with the next person's picture."""
+    people: dict[str, list[Sample]] = {}
+    for sample in samples:
+        people.setdefault(sample.identity or sample.id, []).append(sample)
+    single = [views[0] for views in people.values() if len(views) == 1]
+    for views in people.values():
+        if len(views) > 1:
+            yield from (Pair(source, target, True) for source, target in zip(views, views[1:] + views[:1], strict=True))
+    if len(single) > 1:
+        yield from (Pair(source, target, False) for source, target in zip(single, single[1:] + single[:1], strict=True))
+
+
+def read_pairs(shards: str, split: str, most: int) -> list[Pair]:
+    """The first pairs of a split, at most `most`; see `make_pairs`."""
+    return list(islice(make_pairs(list(read_split(shards, split))), most))
+
+
+def draw(predictor: Predictor, pairs: list[Pair]) -> Drawn:
+    """Every variant's pictures for a batch of pairs."""
+    source, target = collate([pair.source for pair in pairs]), collate([pair.target for pair in pairs])
+    on_device = source.to(predictor.device)
+    image, parsing = predictor.draw(
+        on_device.images, on_device.labels, on_device.joints, target.joints.to(predictor.device)
+    )
+    image, labels = image.cpu(), parsing.argmax(1).to(torch.uint8).cpu()
+    flat = flat_fill(to_float(source.images), one_hot(source.labels), one_hot(labels))
+    variants = {GENERATED: to_bytes(image), COPIED: source.images, FLAT: to_bytes(flat)}
+    return Drawn(pairs, source, target, variants, labels)
+
+
+def draw_grid(drawn: Drawn) -> Any:
+    """The first pairs as people look at them; a true target only where all have one."""
+    shown = len(HEADINGS) if all(pair.true for pair in drawn.pairs) else len(HEADINGS) - 1
+    rows = [picture_row(drawn, slot)[:shown] for slot in range(min(GRID_ROWS, len(drawn.pairs)))]
+    turns = [
+        f"{pictures.view_label(pair.source.joints)}\nto {pictures.view_label(pair.target.joints)}"
+        for pair in drawn.pairs[:GRID_ROWS]
+    ]
+    return pictures.grid(rows, HEADINGS[:shown], turns)
+
+
+def picture_row(drawn: Drawn, slot: int) -> list[Any]:
+    """The pictures under `HEADINGS` for one pair."""
+    pair, size = drawn.pairs[slot], (drawn.labels.shape[1], drawn.labels.shape[2])
+    height = pictures.cell_height(size)
+    return [
+        pair.source.image,
+        pictures.skeleton_picture(pair.target.joints, size, height=height),
+        pictures.parsing_picture(drawn.labels[slot].numpy(), height=height),
+        drawn.variants[GENERATED][slot].numpy(),
+        pair.target.image,
+    ]
