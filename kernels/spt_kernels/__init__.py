@@ -5,6 +5,7 @@ from spt_kernels.part_masks import part_masks
 from spt_kernels.part_warp import part_warp
 from spt_kernels.pose_heatmaps import pose_heatmaps
 from spt_kernels.semantic_gram import semantic_gram, semantic_gram_soft, semantic_style_loss
+from spt_kernels.tile_conv import tile_conv
 
 __all__ = [
     "norm_act",
@@ -14,4 +15,5 @@ __all__ = [
     "semantic_gram",
     "semantic_gram_soft",
     "semantic_style_loss",
+    "tile_conv",
 ]

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate, relu_, tanh
 from spt_dist.body import FOREGROUND_LABELS, Joint
 from spt_dist.config import Appearance
 from spt_dist.geometry import PartWarps
-from spt_dist.models.blocks import UpBlock, require_divisible
+from spt_dist.models.blocks import PictureHead, UpBlock, require_divisible
 from spt_dist.models.inputs import foreground, halve_heatmaps, halve_image, halve_parsing
 from spt_dist.models.unet import Encoder, UNet, warp_features
 from spt_dist.regions import Colours, fill_background, paint, region_colours
@@ -55,7 +55,7 @@ class LocalEnhancer(nn.Module):
         self.source_encoder = Encoder(source_channels, own, norm_last=True)
         self.target_encoder = Encoder(target_channels, own, norm_last=True)
         self.up = UpBlock(widths[1] + 2 * widths[0], widths[0])
-        self.head = nn.Conv2d(widths[0] + 2 * own[0], out_channels, 3, padding=1)
+        self.head = PictureHead(widths[0] + 2 * own[0], out_channels)
 
     def decode(self, source: Features, target: Features, from_global: Tensor, warps: PartWarps) -> Head:
         """Both encoders' first features and the global decoder's rectified ones -> the head's output."""

@@ -3,12 +3,13 @@
 import torch
 from spt_kernels import norm_act
 from torch import Tensor, nn
-from torch.nn.functional import dropout2d, leaky_relu
+from torch.nn.functional import dropout2d, fold, leaky_relu
 
 from spt_dist.types import Features
 
 LEAK = 0.2
 NORM_EPS = 1e-3
+FEW_CHANNELS, MANY_PX = 4, 128 * 128
 
 
 class ScalarLayerNorm(nn.Module):
@@ -62,6 +63,26 @@ class UpBlock(nn.Module):
         """[b in h w] -> [b out 2h 2w]."""
         x = self.norm(self.conv(x))
         return dropout2d(x, self.dropout, self.training) if self.dropout else x
+
+
+class PictureHead(nn.Conv2d):
+    """3x3 convolution to the few channels of a picture, under which a processor's convolutions leave vectors empty.
+
+    There it is one product of all taps with all pixels, and a sum of the nine shifted results, which pays on maps of
+    `MANY_PX` and more.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[b in h w] -> [b out h w]."""
+        size = (input.shape[2], input.shape[3])
+        if input.device.type != "cpu" or self.out_channels > FEW_CHANNELS or size[0] * size[1] < MANY_PX:
+            return super().forward(input)
+        taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, self.in_channels)
+        summed = fold(taps @ input.flatten(2), size, kernel_size=3, padding=1)
+        return summed if self.bias is None else summed + self.bias[:, None, None]
 
 
 def require_divisible(size: tuple[int, int], factor: int, network: str) -> None:

@@ -7,6 +7,7 @@ front of an instance norm are without effect (the norm subtracts them) and only 
 from collections.abc import Sequence
 
 from jaxtyping import Float
+from spt_kernels import tile_conv
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
@@ -47,6 +48,7 @@ class PatchDiscriminator(nn.Module):
                 f"least {least}x{least}; use fewer `discriminator.widths`"
             )
         x = leaky_relu(self.first(x), LEAK, inplace=True)
-        for conv in self.middle:
+        for conv in self.middle[:-1]:
             x = instance_norm(conv(x), slope=LEAK)
+        x = instance_norm(tile_conv(x, self.middle[-1].get_parameter("weight"), padding=1), slope=LEAK)
         return self.last(x)

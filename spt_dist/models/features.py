@@ -11,8 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from jaxtyping import Float
+from spt_kernels import tile_conv
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d, relu_
+from torch.nn.functional import max_pool2d, relu_
 
 from spt_dist.config import PerceptualFeatures as PerceptualFeaturesConfig
 from spt_dist.types import Images
@@ -52,7 +53,7 @@ class PerceptualFeatures(nn.Module):
         return x * self.scale if self.scale != 1 else x
 
     def _conv(self, index: int, x: Tensor) -> Tensor:
-        return conv2d(x, self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}"), padding=1)
+        return tile_conv(x, self.get_buffer(f"weight{index}"), self.get_buffer(f"bias{index}"), padding=1)
 
 
 def _read(path: str) -> dict[str, Tensor]:

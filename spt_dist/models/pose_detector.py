@@ -5,6 +5,7 @@ instance norm have no bias (it would be subtracted again).
 """
 
 from jaxtyping import Float
+from spt_kernels import tile_conv
 from torch import Tensor, nn
 from torch.nn.functional import tanh
 
@@ -21,12 +22,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", bias=False)
+        self.first = nn.Conv2d(channels, channels, 3, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, bias=False)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """[b c h w] -> [b c h w]."""
-        return x + instance_norm(self.second(instance_norm(self.first(x))), slope=1.0)
+        inner = instance_norm(tile_conv(x, self.first.weight, padding=1, reflect=True))
+        return x + instance_norm(tile_conv(inner, self.second.weight, padding=1, reflect=True), slope=1.0)
 
 
 class PoseDetector(nn.Module):

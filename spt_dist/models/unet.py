@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu_
 
 from spt_dist.geometry import PartWarps
-from spt_dist.models.blocks import DownBlock, UpBlock
+from spt_dist.models.blocks import DownBlock, PictureHead, UpBlock
 from spt_dist.types import Features
 
 DROPOUT_BLOCKS = 3  # the first decoder blocks, which drop channels
@@ -79,7 +79,7 @@ class UNet(nn.Module):
             ups.append(UpBlock(from_below + 2 * widths[level], widths[level], rate))
             from_below = widths[level]
         self.ups = nn.ModuleList(ups)
-        self.head = nn.Conv2d(from_below + 2 * widths[0], out_channels, 3, padding=1)
+        self.head = PictureHead(from_below + 2 * widths[0], out_channels)
 
     def forward(
         self, source: Float[Tensor, "b s h w"], target: Float[Tensor, "b t h w"], warps: PartWarps

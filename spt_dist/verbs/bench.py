@@ -1,11 +1,14 @@
 """`spt bench ...`: measure, side by side with the published way."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import app
+from spt_dist.verbs.shared import app, size_px
+
+if TYPE_CHECKING:
+    from spt_dist.bench_steps_rows import Job, StepRow
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, side by side with the published way.")
 app.add_typer(bench_app, name="bench")
@@ -34,3 +37,106 @@ def bench_kernels(
             scene = Path(folder) / f"{data.name}.npz"
             write_scene(scene, data)
         run_bench(op, device, scene=scene, json_file=json_file, plot=plot, markdown=markdown)
+
+
+StepConfig = Annotated[Path | None, typer.Option("--config", help="A TOML file; the paper's networks without.")]
+Side = Annotated[str, typer.Option(help="SIDE or HEIGHTxWIDTH in px.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Times each way is timed.")]
+Threads = Annotated[int, typer.Option(min=1, help="Of the processor.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the rows.")]
+Memory = Annotated[bool, typer.Option(help="Measure memory's peak, in processes of their own.")]
+
+
+@bench_app.command("train-step")
+def bench_train_step(
+    size: Side = "256",
+    config: StepConfig = None,
+    repeats: Repeats = 10,
+    threads: Threads = 2,
+    memory: Memory = True,
+    json_file: JsonFile = None,
+) -> None:
+    """Time a step of the appearance stage against the published way, batch 1, on the processor."""
+    from spt_dist.bench_steps_rows import step_rows
+
+    _report(step_rows(_job(size, config, repeats, threads, memory)), json_file)
+
+
+@bench_app.command("infer")
+def bench_infer(
+    size: Side = "256",
+    config: StepConfig = None,
+    repeats: Repeats = 20,
+    threads: Threads = 2,
+    memory: Memory = True,
+    json_file: JsonFile = None,
+) -> None:
+    """Time one picture against the published way, one direction and its test path, on the processor."""
+    from spt_dist.bench_steps_rows import infer_rows
+
+    _report(infer_rows(_job(size, config, repeats, threads, memory)), json_file)
+
+
+def _job(size: str, file: Path | None, repeats: int, threads: int, memory: bool) -> "Job":
+    """Drawn people at `size` and the networks of `file`, or the paper's with the local enhancer."""
+    from dataclasses import replace
+
+    from spt_dist import config
+    from spt_dist.bench_steps import drawn_pairs
+    from spt_dist.bench_steps_rows import PAPER, Job
+
+    settings = config.load(file) if file else PAPER
+    shape = size_px(size if "x" in size else f"{size}x{size}")
+    settings = replace(settings, data=replace(settings.data, image_size=shape))
+    return Job(settings, drawn_pairs(shape), repeats, threads, memory, say=lambda line: typer.echo(line, err=True))
+
+
+def _report(rows: "list[StepRow]", json_file: Path | None) -> None:
+    import json
+
+    from rich.console import Console
+
+    from spt_dist.bench_steps_rows import to_table
+
+    console = Console()
+    Console(width=None if console.is_terminal else 160).print(to_table(rows))
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
+
+
+@bench_app.command("pairs")
+def bench_pairs(
+    shards: Annotated[Path | None, typer.Option(help="A folder of shards; 500 drawn people at 128x96 without.")] = None,
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+) -> None:
+    """Time the pseudo-pair search on few people and say what a million cost."""
+    import json
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
+    from spt_dist import pictures
+    from spt_dist.data.importers import read_folder
+    from spt_dist.data.pack import pack
+    from spt_dist.data.search.cost import TARGET, draw_curve, measure
+    from spt_dist.data.search.people import Settings
+    from spt_dist.data.synthetic import draw_folder
+
+    with ExitStack() as stack:
+        if shards is None:
+            folder, size = Path(stack.enter_context(TemporaryDirectory())), (128, 96)
+            draw_folder(folder / "people", 500, size, 0, 0, 0)
+            shards = folder / "shards"
+            pack(read_folder(folder / "people", "train"), shards, size, "whole")
+        curve = measure(shards, Settings(), say=lambda line: typer.echo(line, err=True))
+    typer.echo(
+        f"{TARGET:,} samples: {curve.seconds(TARGET) / 3600:.1f} core hours and "
+        f"{curve.pool_bytes(TARGET) / 1e6:.0f} MB of candidates; exhaustive "
+        f"{curve.exhaustive_seconds(TARGET) / 3600:,.0f} core hours"
+    )
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(curve.to_tree(), indent=1) + "\n")
+    if plot:
+        pictures.save(draw_curve(curve), plot)

@@ -3,7 +3,8 @@ import torch
 from torch.testing import assert_close
 
 from spt_dist.geometry import PartWarps, frame_quads
-from spt_dist.models.blocks import ScalarLayerNorm
+from spt_dist.models import blocks
+from spt_dist.models.blocks import PictureHead, ScalarLayerNorm
 from spt_dist.models.unet import UNet, warp_features
 
 WIDTHS = (4, 6, 8)
@@ -28,6 +29,19 @@ def test_the_norm_is_over_the_whole_sample_with_scalar_weight_and_bias() -> None
     x = torch.randn(3, 5, 4, 7, generator=torch.Generator().manual_seed(0)) * 3 + 1
     mean, variance = x.mean((1, 2, 3), keepdim=True), x.var((1, 2, 3), keepdim=True, unbiased=False)
     assert_close(norm(x), 2 * (x - mean) / (variance + 1e-3).sqrt() + 0.5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3, 10])
+@pytest.mark.parametrize("many_px", [1, 1_000])
+def test_a_picture_head_is_a_convolution(outputs: int, many_px: int, monkeypatch) -> None:
+    monkeypatch.setattr(blocks, "MANY_PX", many_px)
+    torch.manual_seed(0)
+    head, x = PictureHead(6, outputs), torch.randn(2, 6, 5, 9, requires_grad=True)
+    leaves = (x, head.weight, head.bias)
+    expected = torch.nn.functional.conv2d(x, head.weight, head.bias, padding=1)
+    assert_close(head(x), expected)
+    grad = torch.randn_like(expected)
+    assert_close(torch.autograd.grad(head(x), leaves, grad), torch.autograd.grad(expected, leaves, grad))
 
 
 def test_warped_features_are_sampled_where_the_transform_points() -> None:

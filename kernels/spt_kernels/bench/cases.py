@@ -22,6 +22,8 @@ from spt_kernels.pose_heatmaps import cost as heatmaps_cost
 from spt_kernels.pose_heatmaps import reference as heatmaps_reference
 from spt_kernels.semantic_gram import cost as gram_cost
 from spt_kernels.semantic_gram import reference as gram_reference
+from spt_kernels.tile_conv import cost as conv_cost
+from spt_kernels.tile_conv import reference as conv_reference
 
 FORWARD, BOTH = "forward", "forward + backward"
 TARGETS = {
@@ -133,8 +135,28 @@ def _norm(shape: Shape, scene: Scene, dtype: torch.dtype) -> Case:
     return Case(spellings, (x,), costs, ("norm_act", (x, groups, None, None, 1e-5, slope)))
 
 
+def _tile_conv(shape: Shape, scene: Scene, dtype: torch.dtype) -> Case:
+    x, channels = _features(shape, scene, dtype, 0), shape.channels
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(channels, channels, 3, 3, generator=generator).to(x) / (9 * channels) ** 0.5
+    args = (x, weight, None, 1, True)  # frozen, as in the losses
+    cost = conv_cost.forward_cost(x.detach(), weight, x.detach())
+    spellings: dict[str, Spelling] = {
+        "ours": lambda: spt_kernels.tile_conv(*args),
+        "eager": lambda: conv_reference.tile_conv(*args),
+    }
+    costs = {FORWARD: cost, BOTH: _plus(cost, cost)}
+    return Case(spellings, (x,), costs, ("tile_conv", args))
+
+
 def _plus(a: Cost, b: Cost) -> Cost:
     return Cost(a.bytes + b.bytes, a.flops + b.flops)
 
 
-CASES = {"semantic_style_loss": _style, "part_warp": _warp, "pose_maps": _pose_maps, "norm_act": _norm}
+CASES = {
+    "semantic_style_loss": _style,
+    "part_warp": _warp,
+    "pose_maps": _pose_maps,
+    "norm_act": _norm,
+    "tile_conv": _tile_conv,
+}

@@ -33,7 +33,7 @@ class Row:
     dtype: str
     ours: float
     published: float | None
-    eager: float
+    eager: float | None
     ratio: float | None
     target: float | None
     bytes: int

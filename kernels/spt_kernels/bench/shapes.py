@@ -49,4 +49,8 @@ SHAPES: dict[str, dict[str, Shape]] = {
         "128x64_b16": Shape(16, 128, 64, 32, MARKET),
         "64x48_b8": Shape(8, 32, 32, 24, DEMO),
     },
+    "tile_conv": {  # 3x3, as many channels out as in: the pose detector's residual blocks, VGG's second convolution
+        "256_c256_b2": Shape(2, 256, 64, 64, FASHION),
+        "256_c64_b2": Shape(2, 64, 256, 256, FASHION),
+    },
 }

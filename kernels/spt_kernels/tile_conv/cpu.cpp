@@ -1,0 +1,211 @@
+// `tile_conv` for processors: between planes of pixels and tiles of 6x6 numbers, on contiguous float32 maps.
+//
+// Both directions apply a matrix P [n 6] on either side of every window of n x n pixels, windows `step` apart: gather
+// computes tile = P' window P, scatter its adjoint, the sum of all P tile P'. P is B for windows of 6 pixels and A for
+// those of `step`. A plane is one task: the product along y runs in vectors along x, the one along x over tiles.
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#if defined(__x86_64__)
+#define HOT __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define HOT
+#endif
+#define INLINE inline __attribute__((always_inline))
+
+namespace {
+
+constexpr int64_t kSide = 6;  // numbers along a tile
+
+struct Windows {
+    int64_t step, pad, down, across;
+    bool reflect;
+
+    // The index within `length` that a padded index stands for, or -1 where it reads zero.
+    int64_t place(int64_t i, int64_t length) const {
+        if (i >= 0 && i < length) return i;
+        if (!reflect || i < -pad || i >= length + pad) return -1;
+        return i < 0 ? -i : 2 * (length - 1) - i;
+    }
+};
+
+// The polynomial's points are 0, +-a, +-b and infinity; a b = 1 keeps the products small.
+constexpr float a1 = 0.70710678f, a2 = 0.5f, a3 = a1 * a2, b1 = 1.41421356f, b2 = 2, b3 = b1 * b2, ab2 = a2 * b2, sum2 = a2 + b2;
+
+// P' v: n numbers to 6
+template <int N> INLINE void forth(const float* v, float* t) {
+    float even_a, odd_a, even_b, odd_b;
+    if (N == 6) {
+        t[0] = ab2 * v[0] - sum2 * v[2] + v[4];
+        t[5] = ab2 * v[1] - sum2 * v[3] + v[5];
+        even_a = v[4] - b2 * v[2], odd_a = a1 * (v[3] - b2 * v[1]);
+        even_b = v[4] - a2 * v[2], odd_b = b1 * (v[3] - a2 * v[1]);
+    } else {
+        t[0] = v[0];
+        t[5] = v[N - 1];
+        even_a = v[0] + a2 * v[2], odd_a = N == 4 ? a1 * v[1] + a3 * v[3] : a1 * v[1];
+        even_b = v[0] + b2 * v[2], odd_b = N == 4 ? b1 * v[1] + b3 * v[3] : b1 * v[1];
+    }
+    t[1] = even_a + odd_a, t[2] = even_a - odd_a;
+    t[3] = even_b + odd_b, t[4] = even_b - odd_b;
+}
+
+// P t: 6 numbers to n
+template <int N> INLINE void back(const float* t, float* v) {
+    const float even_a = t[1] + t[2], odd_a = a1 * (t[1] - t[2]), even_b = t[3] + t[4], odd_b = b1 * (t[3] - t[4]);
+    if (N == 6) {
+        v[0] = ab2 * t[0];
+        v[1] = ab2 * t[5] - b2 * odd_a - a2 * odd_b;
+        v[2] = -sum2 * t[0] - b2 * even_a - a2 * even_b;
+        v[3] = odd_a + odd_b - sum2 * t[5];
+        v[4] = t[0] + even_a + even_b;
+        v[5] = t[5];
+    } else {
+        v[0] = t[0] + even_a + even_b;
+        v[1] = odd_a + odd_b;
+        v[2] = a2 * even_a + b2 * even_b + (N == 3 ? t[5] : 0);
+        if (N == 4) v[3] = a2 * odd_a + b2 * odd_b + t[5];
+    }
+}
+
+// Along vectors of `count` numbers: n rows to 6 rows.
+template <int N> INLINE void rows_forth(const float* const* rows, float* const* out, int64_t count) {
+    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[N > 3 ? 3 : 0], *e = rows[N > 4 ? 4 : 0], *f = rows[N > 5 ? 5 : 0];
+    float *o0 = out[0], *o1 = out[1], *o2 = out[2], *o3 = out[3], *o4 = out[4], *o5 = out[5];
+#pragma GCC ivdep
+    for (int64_t x = 0; x < count; ++x) {
+        const float v[6] = {a[x], b[x], c[x], N > 3 ? d[x] : 0, N > 4 ? e[x] : 0, N > 5 ? f[x] : 0};
+        float t[6];
+        forth<N>(v, t);
+        o0[x] = t[0], o1[x] = t[1], o2[x] = t[2], o3[x] = t[3], o4[x] = t[4], o5[x] = t[5];
+    }
+}
+
+// Along vectors of `count` numbers: 6 rows to n rows.
+template <int N> INLINE void rows_back(const float* const* rows, float* const* out, int64_t count) {
+    const float *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4], *f = rows[5];
+    float *o0 = out[0], *o1 = out[1], *o2 = out[2], *o3 = out[N > 3 ? 3 : 0], *o4 = out[N > 4 ? 4 : 0], *o5 = out[N > 5 ? 5 : 0];
+#pragma GCC ivdep
+    for (int64_t x = 0; x < count; ++x) {
+        const float t[6] = {a[x], b[x], c[x], d[x], e[x], f[x]};
+        float v[6];
+        back<N>(t, v);
+        o0[x] = v[0], o1[x] = v[1], o2[x] = v[2];
+        if (N > 3) o3[x] = v[3];
+        if (N > 4) o4[x] = v[4], o5[x] = v[5];
+    }
+}
+
+struct Scratch {
+    int64_t columns, phase, count;
+    std::vector<float> zeros, rows, phases, tiles;
+
+    // a row of `columns` padded pixels, or as `step` rows of every step-th pixel, `phase` long
+    Scratch(const Windows& w, int64_t width)
+        : columns(w.step * (w.across + 2) + width + 2 * w.pad), phase(columns / w.step + 1), count(w.down * w.across),
+          zeros(columns), rows(kSide * columns), phases(kSide * phase), tiles(kSide * kSide * count) {}
+};
+
+template <int N, int STEP>
+INLINE void gather_plane(const Windows& w, const float* plane, int64_t height, int64_t width, float* tiles, int64_t stride, Scratch& s) {
+    const float* source[kSide];
+    float* target[kSide];
+    for (int64_t ty = 0; ty < w.down; ++ty) {
+        for (int64_t r = 0; r < N; ++r) {
+            const int64_t y = w.place(ty * STEP + r - w.pad, height);
+            source[r] = y < 0 ? s.zeros.data() : plane + y * width;
+        }
+        for (int64_t i = 0; i < kSide; ++i) target[i] = s.rows.data() + i * s.columns + w.pad;
+        rows_forth<N>(source, target, width);
+        for (int64_t i = 0; i < kSide; ++i) {
+            float* row = target[i];
+            for (int64_t x = 1; w.reflect && x <= w.pad; ++x) row[-x] = row[x], row[width - 1 + x] = row[width - 1 - x];
+            const float* padded = row - w.pad;
+            for (int64_t t = 0; t < w.across + 2; ++t)
+                for (int64_t q = 0; q < STEP; ++q) s.phases[q * s.phase + t] = padded[t * STEP + q];
+            for (int64_t c = 0; c < N; ++c) source[c] = s.phases.data() + (c % STEP) * s.phase + c / STEP;
+            float* out[kSide];
+            for (int64_t j = 0; j < kSide; ++j) out[j] = tiles + (i * kSide + j) * stride + ty * w.across;
+            rows_forth<N>(source, out, w.across);
+        }
+    }
+}
+
+template <int N, int STEP>
+INLINE void scatter_plane(const Windows& w, const float* tiles, int64_t stride, float* plane, int64_t height, int64_t width, Scratch& s) {
+    std::fill(plane, plane + height * width, 0.0f);
+    const float* source[kSide];
+    float* target[kSide];
+    for (int64_t j = 0; j < kSide; ++j) {  // along y
+        for (int64_t i = 0; i < kSide; ++i) source[i] = tiles + (i * kSide + j) * stride;
+        for (int64_t r = 0; r < N; ++r) target[r] = s.tiles.data() + (r * kSide + j) * s.count;
+        rows_back<N>(source, target, s.count);
+    }
+    for (int64_t ty = 0; ty < w.down; ++ty) {
+        for (int64_t r = 0; r < N; ++r) {
+            const int64_t y = w.place(ty * STEP + r - w.pad, height);
+            if (y < 0) continue;
+            for (int64_t j = 0; j < kSide; ++j) source[j] = s.tiles.data() + (r * kSide + j) * s.count + ty * w.across;
+            for (int64_t c = 0; c < N; ++c) target[c] = s.phases.data() + c * s.phase;
+            rows_back<N>(source, target, w.across);
+            float *row = s.rows.data(), *inside = row + w.pad, *out = plane + y * width;
+            for (int64_t t = 0; t < w.across; ++t)
+                for (int64_t q = 0; q < STEP; ++q)
+                    row[t * STEP + q] = s.phases[q * s.phase + t] + (q + STEP < N && t ? s.phases[(q + STEP) * s.phase + t - 1] : 0);
+            const int64_t end = w.across * STEP;
+            std::fill(row + end, row + std::max(end, width + 2 * w.pad), 0.0f);
+            for (int64_t q = 0; q + STEP < N; ++q) row[end + q] = s.phases[(q + STEP) * s.phase + w.across - 1];
+            for (int64_t x = 1; w.reflect && x <= w.pad; ++x) inside[x] += inside[-x], inside[width - 1 - x] += inside[width - 1 + x];
+            for (int64_t x = 0; x < width; ++x) out[x] += inside[x];
+        }
+    }
+}
+
+#define PLANES(N, STEP)                                                                                                       \
+    HOT void gather_##N##_##STEP(const Windows& w, const float* plane, int64_t height, int64_t width, float* tiles,           \
+                                 int64_t stride, Scratch& s) {                                                                \
+        gather_plane<N, STEP>(w, plane, height, width, tiles, stride, s);                                                     \
+    }                                                                                                                         \
+    HOT void scatter_##N##_##STEP(const Windows& w, const float* tiles, int64_t stride, float* plane, int64_t height,         \
+                                  int64_t width, Scratch& s) {                                                                \
+        scatter_plane<N, STEP>(w, tiles, stride, plane, height, width, s);                                                    \
+    }
+PLANES(6, 4)
+PLANES(6, 3)
+PLANES(4, 4)
+PLANES(3, 3)
+
+}  // namespace
+
+// planes [b c h w] -> tiles [36 c b down across]; `n` is 6 or `step`
+extern "C" void spt_tile_conv_gather(const float* planes, float* tiles, int64_t b, int64_t c, int64_t h, int64_t w, int64_t n,
+                                     int64_t step, int64_t pad, int64_t reflect, int64_t down, int64_t across) {
+    const Windows windows{step, pad, down, across, reflect != 0};
+    const auto plane = n == step ? (step == 4 ? gather_4_4 : gather_3_3) : (step == 4 ? gather_6_4 : gather_6_3);
+    const int64_t count = down * across, stride = c * b * count;
+#pragma omp parallel
+    {
+        Scratch scratch(windows, w);
+#pragma omp for collapse(2)
+        for (int64_t channel = 0; channel < c; ++channel)
+            for (int64_t sample = 0; sample < b; ++sample)
+                plane(windows, planes + (sample * c + channel) * h * w, h, w, tiles + (channel * b + sample) * count, stride, scratch);
+    }
+}
+
+// tiles [36 c b down across] -> planes [b c h w], the adjoint
+extern "C" void spt_tile_conv_scatter(const float* tiles, float* planes, int64_t b, int64_t c, int64_t h, int64_t w, int64_t n,
+                                      int64_t step, int64_t pad, int64_t reflect, int64_t down, int64_t across) {
+    const Windows windows{step, pad, down, across, reflect != 0};
+    const auto plane = n == step ? (step == 4 ? scatter_4_4 : scatter_3_3) : (step == 4 ? scatter_6_4 : scatter_6_3);
+    const int64_t count = down * across, stride = c * b * count;
+#pragma omp parallel
+    {
+        Scratch scratch(windows, w);
+#pragma omp for collapse(2)
+        for (int64_t channel = 0; channel < c; ++channel)
+            for (int64_t sample = 0; sample < b; ++sample)
+                plane(windows, tiles + (channel * b + sample) * count, stride, planes + (sample * c + channel) * h * w, h, w, scratch);
+    }
+}

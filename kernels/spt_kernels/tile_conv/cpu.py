@@ -1,0 +1,83 @@
+"""`tile_conv` for processors: tiles of 6x6 numbers by compiled loops, and one matrix product for each number."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from spt_kernels import native
+from spt_kernels.tile_conv import reference
+
+SIDE = 6  # numbers along a tile
+
+
+def forward(x: Tensor, weight: Tensor, padding: int, reflect: bool) -> Tensor:
+    """The convolution of contiguous float32 maps."""
+    (b, _, h, w), (outputs, _, kernel, _) = x.shape, weight.shape
+    size = h + 2 * padding - kernel + 1, w + 2 * padding - kernel + 1
+    tiles = torch.bmm(_spread(weight), _gather(x, kernel, padding, reflect, size))
+    return _scatter(tiles, (b, outputs, *size), kernel, 0, False, size, windows=False)
+
+
+def backward_data(grad: Tensor, weight: Tensor, size: tuple[int, int], padding: int, reflect: bool) -> Tensor:
+    """Gradient of maps of `size`."""
+    b, _, *shape = grad.shape
+    kernel, out = weight.shape[2], (shape[0], shape[1])
+    tiles = torch.bmm(_spread(weight).transpose(1, 2), _gather(grad, kernel, 0, False, out, windows=False))
+    return _scatter(tiles, (b, weight.shape[1], *size), kernel, padding, reflect, out)
+
+
+def backward_weight(grad: Tensor, x: Tensor, kernel: int, padding: int, reflect: bool) -> Tensor:
+    """Gradient of the weight."""
+    out = grad.shape[2], grad.shape[3]
+    outer = _gather(grad, kernel, 0, False, out, windows=False)
+    inner = _gather(x, kernel, padding, reflect, out)
+    spread = torch.bmm(outer, inner.transpose(1, 2))  # [36 o c]
+    return (spread.flatten(1).t() @ _kernel_matrix(kernel)).view(grad.shape[1], x.shape[1], kernel, kernel)
+
+
+def _spread(weight: Tensor) -> Tensor:
+    """G w G' of every kernel: [36 o c]."""
+    outputs, inputs, kernel, _ = weight.shape
+    return (_kernel_matrix(kernel) @ weight.reshape(outputs * inputs, -1).t()).view(SIDE * SIDE, outputs, inputs)
+
+
+@cache
+def _kernel_matrix(kernel: int) -> Tensor:
+    """G on both sides at once: [36, k k]."""
+    g = reference.transforms(kernel)[1]
+    return torch.kron(g, g).float()
+
+
+def _gather(
+    planes: Tensor, kernel: int, padding: int, reflect: bool, out: tuple[int, int], windows: bool = True
+) -> Tensor:
+    """Maps as tiles [36, c, b n]: of overlapping windows (B), or of a result's own pixels (A)."""
+    b, c, h, w = planes.shape
+    step, down, across = _grid(kernel, out)
+    tiles = planes.new_empty(SIDE * SIDE, c, b * down * across)
+    side = SIDE if windows else step
+    native.call("spt_tile_conv_gather", planes, tiles, b, c, h, w, side, step, padding, int(reflect), down, across)
+    return tiles
+
+
+def _scatter(
+    tiles: Tensor,
+    shape: tuple[int, int, int, int],
+    kernel: int,
+    padding: int,
+    reflect: bool,
+    out: tuple[int, int],
+    windows: bool = True,
+) -> Tensor:
+    """Tiles as maps of `shape`: the adjoint of `_gather`."""
+    step, down, across = _grid(kernel, out)
+    planes, side = tiles.new_empty(shape), SIDE if windows else step
+    native.call("spt_tile_conv_scatter", tiles, planes, *shape, side, step, padding, int(reflect), down, across)
+    return planes
+
+
+def _grid(kernel: int, out: tuple[int, int]) -> tuple[int, int, int]:
+    """Pixels of the result along a tile, and tiles down and across."""
+    step = SIDE + 1 - kernel
+    return step, -(-out[0] // step), -(-out[1] // step)
