@@ -11,7 +11,10 @@ from typing import get_args
 import pytest
 
 SPT = str(Path(sys.executable).with_name("spt"))
-VERBS = ("demo", "draw", "pack", "train", "evaluate", "generate", "serve", "convert")
+VERBS = (
+    "demo", "draw", "pack", "pairs", "train", "evaluate", "ablation", "convert", "generate", "transfer", "edit", "poses",
+    "serve", "bench",
+)  # fmt: skip
 
 
 def spt(*words: object, **environment: str) -> subprocess.CompletedProcess:
