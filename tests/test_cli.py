@@ -12,8 +12,8 @@ import pytest
 
 SPT = str(Path(sys.executable).with_name("spt"))
 VERBS = (
-    "demo", "draw", "pack", "pairs", "train", "evaluate", "ablation", "convert", "generate", "transfer", "edit", "poses",
-    "serve", "bench",
+    "demo", "draw", "pack", "pairs", "train", "evaluate", "ablation", "convert",
+    "generate", "transfer", "edit", "poses", "serve", "bench",
 )  # fmt: skip
 
 

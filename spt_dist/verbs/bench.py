@@ -1,5 +1,7 @@
 """`spt bench ...`: measure, side by side with the published way."""
 
+import os
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,7 +116,10 @@ def bench_pairs(
     """Time the pseudo-pair search on few people and say what a million cost."""
     import json
     from contextlib import ExitStack
+    from importlib.metadata import version
     from tempfile import TemporaryDirectory
+
+    from spt_kernels.bench.rows import commit
 
     from spt_dist import pictures
     from spt_dist.data.importers import read_folder
@@ -137,6 +142,12 @@ def bench_pairs(
     )
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(curve.to_tree(), indent=1) + "\n")
+        made_by = {
+            "machine": platform.platform(),
+            "cores": os.cpu_count(),
+            "torch": version("torch"),
+            "commit": commit(),
+        }
+        json_file.write_text(json.dumps(curve.to_tree() | {"made_by": made_by}, indent=1) + "\n")
     if plot:
         pictures.save(draw_curve(curve), plot)
