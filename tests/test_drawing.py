@@ -80,6 +80,7 @@ def test_the_verbs_write_pictures(tiny_run, folder, tmp_path):
         (("edit", "{a}"), "give --parsing-edited, or --edit"),
         (("edit", "{a}", "--edit", "moustache"), "`moustache` is no edit"),
         (("edit", "{a}", "{a}", "{a}", "--edit", "longer-hair"), "3 people and 1 edits"),
+        (("edit", "{a}", "--edit", "long-sleeves", "--weights", "best"), "has no best weights"),
         (("poses", "{a}"), "no pose is given"),
         (("poses", "{a}", "--pose", "none.json"), "cannot read the keypoints `none.json`"),
         (("poses", "{a}", "--pose", "{a}", "--rate", "0", "-o", "{tmp}/out.gif"), "`--rate 0` is no rate"),

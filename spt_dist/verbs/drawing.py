@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, Run, app
+from spt_dist.verbs.shared import Overrides, Run, Weights, app
 
 People = Annotated[list[str], typer.Argument(help="Each FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png or .jpg.")]
@@ -23,12 +23,14 @@ def generate(
     parsing: Annotated[Path, typer.Option(help="The source's parsing map: PNG with labels 0 to 9.")],
     pose: Annotated[str, typer.Option(help="The wanted joints: a JSON file, or ANNOTATION.csv:NAME.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("out.png"),
+    weights: Weights = "last",
 ) -> None:
     """Draw one person in one pose."""
     from spt_dist import pictures
     from spt_dist.infer import Predictor, read_keypoints, read_person
+    from spt_dist.models.weights import weights_folder
 
-    predictor, wanted = Predictor.load(run / "weights"), read_keypoints(pose)
+    predictor, wanted = Predictor.load(weights_folder(run, weights)), read_keypoints(pose)
     drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size)
     pictures.save(drawn.image, out)
     typer.echo(str(out))
@@ -46,17 +48,19 @@ def poses(
         "out.png"
     ),
     sheet: Sheet = False,
+    weights: Weights = "last",
 ) -> None:
     """Draw people in many poses, each person encoded once."""
     from spt_dist import pictures, sheets
     from spt_dist.infer import Predictor
     from spt_dist.joints import interpolate
+    from spt_dist.models.weights import weights_folder
     from spt_dist.person import find_person, read_keypoints, read_sequence
 
     wanted = [read_keypoints(words) for words in pose] + (read_sequence(sequence) if sequence else [])
     if not wanted:
         raise ValueError("no pose is given; name some with --pose, or a file of them with --sequence")
-    predictor = Predictor.load(run / "weights")
+    predictor = Predictor.load(weights_folder(run, weights))
     joints = interpolate([predictor.frame_pose(each) for each in wanted], between)
     encoded = [predictor.encode(find_person(words)) for words in people]
     moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints)) for person in encoded]
@@ -78,17 +82,19 @@ def transfer(
     both: Annotated[bool, typer.Option("--both", help="The second in the first's clothes too.")] = False,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    weights: Weights = "last",
 ) -> None:
     """Dress the first person in the second's clothes, the third in the fourth's, and so on."""
     from spt_dist import pictures, sheets
     from spt_dist.applications import parse_labels
     from spt_dist.infer import Predictor
+    from spt_dist.models.weights import weights_folder
     from spt_dist.person import find_person
 
     chosen, found = parse_labels(labels), [find_person(words) for words in people]
     if len(found) % 2:
         raise ValueError(f"{len(found)} people are given; name them in pairs, who wears and who gives")
-    predictor, rows = Predictor.load(run / "weights"), []
+    predictor, rows = Predictor.load(weights_folder(run, weights)), []
     for wearer, giver in zip(found[::2], found[1::2], strict=True):
         orders = ((wearer, giver), (giver, wearer)) if both else ((wearer, giver),)
         drawn = [predictor.transfer(*order, chosen) for order in orders]
@@ -108,11 +114,13 @@ def edit(
     parsing_edited: Annotated[Path | None, typer.Option(help="Or the whole edited map: PNG, labels 0 to 9.")] = None,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    weights: Weights = "last",
 ) -> None:
     """Change a person's parsing map and repaint what changed: one person by every --edit, or each by its own."""
     from spt_dist import pictures, sheets
     from spt_dist.edits import EDITS, edit_labels
     from spt_dist.infer import Predictor
+    from spt_dist.models.weights import weights_folder
     from spt_dist.person import find_person, read_parsing
 
     if bool(edits) == bool(parsing_edited):
@@ -120,7 +128,7 @@ def edit(
     names = edits or [str(parsing_edited)]
     if len(people) not in (1, len(names)):
         raise ValueError(f"{len(people)} people and {len(names)} edits; give one person, or one for each edit")
-    predictor, rows = Predictor.load(run / "weights"), []
+    predictor, rows = Predictor.load(weights_folder(run, weights)), []
     for words, name in zip(people * len(names) if len(people) == 1 else people, names, strict=True):
         person = find_person(words)
         edited = read_parsing(name) if parsing_edited else edit_labels(name, person.labels, person.joints)
