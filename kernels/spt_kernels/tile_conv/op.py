@@ -54,7 +54,7 @@ def _conv(x: Tensor, weight: Tensor, padding: int, reflect: bool) -> Tensor:
 
 
 @_conv.register_fake
-def _(x: Tensor, weight: Tensor, padding: int, reflect: bool) -> Tensor:
+def _(x: Tensor, weight: Tensor, padding: Length, reflect: bool) -> Tensor:
     h, w = (length + 2 * padding - weight.shape[2] + 1 for length in x.shape[2:])
     return x.new_empty(x.shape[0], weight.shape[0], h, w)
 
@@ -65,7 +65,7 @@ def _backward_data(grad: Tensor, weight: Tensor, height: int, width: int, paddin
 
 
 @_backward_data.register_fake
-def _(grad: Tensor, weight: Tensor, height: Length, width: Length, padding: int, reflect: bool) -> Tensor:
+def _(grad: Tensor, weight: Tensor, height: Length, width: Length, padding: Length, reflect: bool) -> Tensor:
     return grad.new_empty(grad.shape[0], weight.shape[1], height, width)
 
 
@@ -75,7 +75,7 @@ def _backward_weight(grad: Tensor, x: Tensor, kernel: int, padding: int, reflect
 
 
 @_backward_weight.register_fake
-def _(grad: Tensor, x: Tensor, kernel: Length, padding: int, reflect: bool) -> Tensor:
+def _(grad: Tensor, x: Tensor, kernel: Length, padding: Length, reflect: bool) -> Tensor:
     return grad.new_empty(grad.shape[1], x.shape[1], kernel, kernel)
 
 
