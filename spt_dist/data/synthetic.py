@@ -161,8 +161,7 @@ def draw_folder(
     of each of theirs; with `twins` a second picture of each training person makes the split `twin`. Written are
     `img/NAME.jpg`, `parsing/NAME.png`, `keypoints.csv`, a `SPLIT.txt` per split and `identities.csv` (`name,identity`:
     pictures that share an identity show one person). Each person has a random stream of their own, so that more people
-    leave the others as they were. `size` is (height, width) in px; `progress(done, total)` is called after each
-    picture. Raises `ValueError` when `out` is not empty.
+    leave the others as they were. `size` is (height, width) in px. Raises `ValueError` when `out` is not empty.
     """
     folder = Path(out)
     if folder.exists() and any(folder.iterdir()):
