@@ -11,6 +11,7 @@ A run that was broken off goes on from its last checkpoint, one that has weights
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -95,6 +96,8 @@ def run_ablation(
         RuntimeError: a run failed.
         ValueError: the people cannot be packed, or `page` has no place for the table.
     """
+    if page:
+        table.require_place(page)
     make_people(plan, progress)
     make_pairs(plan, progress)
     train(plan, progress)
@@ -113,6 +116,7 @@ def make_people(plan: Plan, progress: Progress) -> None:
     if (plan.shards() / "manifest.json").exists():
         return
     if not (people / "identities.csv").exists():
+        shutil.rmtree(people, ignore_errors=True)  # what a broken run has left
         draw_folder(
             people, PEOPLE, size, PEOPLE_SEED, HELD_OUT, HELD_OUT, twins=True,
             progress=lambda done, total: progress("drawing people", done, total),
@@ -221,7 +225,7 @@ def score(plan: Plan, split: str, pairs_count: int, progress: Progress) -> tuple
         columns.setdefault(variant, shown)
         found = scores.score(shown.images, shown.labels, test.target, strata, judging)
         about = {"variant": variant, "seed": seed} | cost
-        rows += [about | {"stratum": s, "metric": m, "value": round(v, 5)} for (s, m), v in found.items()]
+        rows += [about | {"stratum": s, "metric": m, "value": round(v, 5)} for (s, m), v in found.items() if v == v]
         progress("scoring", number, len(drawn))
     return rows, table.picture(test, {name: columns[name] for name in table.PICTURED if name in columns}, strata)
 

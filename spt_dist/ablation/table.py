@@ -62,12 +62,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def renew(page: Path, text: str) -> None:
-    """Put `text` between the page's markers; `ValueError` when it has none."""
+def require_place(page: Path) -> str:
+    """The page's text; `ValueError` when it has no markers, which is better said before hours of training."""
     whole = page.read_text()
     if START not in whole or END not in whole:
         raise ValueError(f"`{page}` has no `{START}` ... `{END}` to fill; add both lines")
-    before, rest = whole.split(START, 1)
+    return whole
+
+
+def renew(page: Path, text: str) -> None:
+    """Put `text` between the page's markers; `ValueError` when it has none."""
+    before, rest = require_place(page).split(START, 1)
     page.write_text(f"{before}{START}\n{text}\n{END}{rest.split(END, 1)[1]}")
 
 

@@ -1,6 +1,7 @@
 """The benchmark's parts, on people: strata, references, scores, table; without training."""
 
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -126,3 +127,13 @@ def test_the_table_gives_means_and_spreads_and_renews_its_page(tmp_path):
 def test_a_run_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(ValueError, match="no run oours; the runs are pose, semantic"):
         run.Plan.of(tmp_path, 8, range(1), ("oours",), 1, "")
+
+
+def test_the_readme_has_a_place_for_the_table_and_no_page_without_one_is_accepted(tmp_path):
+    assert table.require_place(Path("README.md"))
+    bare = tmp_path / "bare.md"
+    bare.write_text("no markers")
+    plan = run.Plan.of(tmp_path / "out", 8, range(1), ("ours",), 1, "")
+    with pytest.raises(ValueError, match="has no `<!-- ablation -->`"):
+        run.run_ablation(plan, "test", 8, lambda *state: None, None, None, bare)
+    assert not plan.out.exists()  # said before anything is drawn
