@@ -1,5 +1,6 @@
 """The benchmark from people to table: what is there already is not done again.
 
+    OUT/terms.json               what every run has in common
     OUT/people, OUT/shards       2,000 people to learn from, each with a twin for the ceilings; others to judge by
     OUT/pairs.parquet            every person's pseudo pairs, by the paper's criterion
     OUT/judges                   the parser and the pose detector that judge
@@ -25,8 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spt_dist import held_out, pictures
-from spt_dist.ablation import drawing, judges, scores, table
-from spt_dist.ablation.variants import FLAT_ROWS, OURS, ROOTS, ROWS, RUNS, Run
+from spt_dist.ablation import drawing, judges, scores, table, variants
 from spt_dist.config import load
 from spt_dist.data.importers import read_folder, splits
 from spt_dist.data.pack import pack
@@ -57,18 +57,18 @@ class Plan:
     """What the command asks for."""
 
     out: Path
-    images: int  # of H_A's training, for every run
+    images: int  # of H_A's training, for every run but the timed ones
     seeds: tuple[int, ...]
-    runs: tuple[str, ...]  # which rows' runs; the roots that they need come along
+    runs: tuple[str, ...]  # which rows' runs; those that they need come along
     jobs: int
     features: str  # VGG16's weights, or nothing
 
     @classmethod
     def of(cls, out: Path, images: int, seeds: range, only: tuple[str, ...], jobs: int, features: str) -> "Plan":
         """The plan for `only` some runs, or all behind the roots; `ValueError` for a run that does not exist."""
-        if unknown := sorted(set(only) - RUNS.keys()):
-            raise ValueError(f"there is no run {', '.join(unknown)}; the runs are {', '.join(RUNS)}")
-        return cls(out, images, tuple(seeds), only or tuple(name for name in RUNS if name not in ROOTS), jobs, features)
+        if unknown := sorted(set(only) - variants.RUNS.keys()):
+            raise ValueError(f"there is no run {', '.join(unknown)}; the runs are {', '.join(variants.RUNS)}")
+        return cls(out, images, tuple(seeds), only or (*variants.EQUAL_IMAGES, *variants.TIMED), jobs, features)
 
     def rows(self, split: str) -> Path:
         """Where the scores are written."""
@@ -94,10 +94,11 @@ def run_ablation(
 
     Raises:
         RuntimeError: a run failed.
-        ValueError: the people cannot be packed, or `page` has no place for the table.
+        ValueError: the people cannot be packed, `page` has no place for the table, or `out` began on other terms.
     """
     if page:
         table.require_place(page)
+    _keep_terms(plan)
     make_people(plan, progress)
     make_pairs(plan, progress)
     train(plan, progress)
@@ -109,9 +110,19 @@ def run_ablation(
         table.renew(page, table.markdown(rows))
 
 
+def _keep_terms(plan: Plan) -> None:
+    """Runs are compared only if they were trained on the same terms."""
+    file, terms = plan.out / "terms.json", {"images": plan.images, "features": plan.features}
+    if not file.exists():
+        plan.out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(terms))
+    if (began := json.loads(file.read_text())) != terms:
+        raise ValueError(f"`{plan.out}` began with {began}, not {terms}; go on with these, or choose another `--out`")
+
+
 def make_people(plan: Plan, progress: Progress) -> None:
     """Draw and pack the people, once."""
-    size = load(OURS).data.image_size
+    size = load(variants.OURS).data.image_size
     people = plan.out / "people"
     if (plan.shards() / "manifest.json").exists():
         return
@@ -136,14 +147,14 @@ def make_pairs(plan: Plan, progress: Progress) -> None:
 
 
 def train(plan: Plan, progress: Progress) -> None:
-    """Every run that is missing, roots first.
+    """Every run that is missing: roots first, timed runs last.
 
     Raises:
         RuntimeError: a run failed; its log says why, and the others are kept.
     """
-    wanted = [(name, seed) for seed in plan.seeds for name in plan.runs]
-    roots = [(root, seed) for seed in plan.seeds for root in ROOTS if any(root in needs(name) for name in plan.runs)]
-    for batch in (roots, wanted):
+    wanted = variants.required(plan.runs)
+    for names in (variants.ROOTS, variants.EQUAL_IMAGES, variants.TIMED):
+        batch = [(name, seed) for seed in plan.seeds for name in names if name in wanted]
         missing = [(name, seed) for name, seed in batch if not (plan.folder(name, seed) / "weights/card.json").exists()]
         with ThreadPoolExecutor(plan.jobs) as pool:
             for failed in pool.map(lambda each: _train(plan, each[0], each[1], progress), missing):
@@ -152,14 +163,9 @@ def train(plan: Plan, progress: Progress) -> None:
                     raise RuntimeError(failed)
 
 
-def needs(run: str) -> set[str]:
-    """The roots from which a run starts."""
-    return set(RUNS[run].start.values())
-
-
 def _train(plan: Plan, name: str, seed: int, progress: Progress) -> str:
     """One `spt train`; gives what went wrong, or nothing."""
-    run, folder = RUNS[name], plan.folder(name, seed)
+    run, folder = variants.RUNS[name], plan.folder(name, seed)
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = [str(Path(sys.executable).with_name("spt")), "train", run.config, "-o", str(folder), "--launcher", "local"]
     words += ["--resume"] if (folder / "config.json").exists() else []
@@ -181,15 +187,23 @@ def _train(plan: Plan, name: str, seed: int, progress: Progress) -> str:
     return f"`{name}` with seed {seed} failed: `{output}` says why" if code else ""
 
 
-def _settings(plan: Plan, run: Run, seed: int) -> Mapping[str, object]:
+def _settings(plan: Plan, run: variants.Run, seed: int) -> Mapping[str, object]:
     start = {network: str(plan.folder(root, seed)) for network, root in run.start.items()}
-    return run.settings(plan.images) | {
+    return run.settings(_images(plan, run, seed)) | {
         "data.shards": str(plan.shards()),
         "data.pseudo_pairs": "" if run.overrides.get("data.true_targets") else str(plan.pairs()),
         "networks.features.weights": plan.features,
         "train.seed": seed,
         "train.start_from": start,
     }
+
+
+def _images(plan: Plan, run: variants.Run, seed: int) -> int:
+    """H_A's images: the plan's, or as many as fit into the time of our preset at the measured pace."""
+    if not run.times:
+        return plan.images
+    seconds, own = (_cost(plan, name, seed)["cpu_seconds"] for name in (variants.TIMED_LIKE, run.times))
+    return round(plan.images * seconds / own)
 
 
 def _toml(value: object) -> str:
@@ -237,7 +251,7 @@ def _draw_all(plan: Plan, test: drawing.Test, progress: Progress) -> Iterator[_D
     pseudo_pairs = PseudoPairs.from_shards(plan.shards(), "train")
     finished = [
         (row, seed)
-        for row in ROWS
+        for row in variants.ROWS
         for seed in plan.seeds
         if (plan.folder(row.run, seed) / "weights/card.json").exists()
     ]
@@ -245,9 +259,9 @@ def _draw_all(plan: Plan, test: drawing.Test, progress: Progress) -> Iterator[_D
         predictor = Predictor.load(plan.folder(row.run, seed) / "weights")
         shown = drawing.draw(predictor, test, row.maps, pseudo_pairs)
         yield _Drawn(row.title, seed, _cost(plan, row.run, seed), shown)
-        if row in FLAT_ROWS:
-            root = RUNS[row.run].start["semantic"]
-            yield _Drawn(FLAT_ROWS[row], seed, _cost(plan, root, seed), drawing.flat_in(shown, test))
+        if row in variants.FLAT_ROWS:
+            root = variants.RUNS[row.run].start["semantic"]
+            yield _Drawn(variants.FLAT_ROWS[row], seed, _cost(plan, root, seed), drawing.flat_in(shown, test))
         progress("drawing", number, len(finished))
 
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Literal
 
 import typer
@@ -42,18 +45,26 @@ def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
 
 @contextmanager
 def bars() -> Iterator[Callable[[str, int, int | None], None]]:
-    """As many bars as there is work at a time; yields `progress(what, done, total)`, which any thread may call."""
+    """As many bars as there is work at a time; yields `progress(what, done, total)`, which any thread may call.
+
+    Into a file go lines instead: one a minute for each, and one at its end.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as shown:
+    console = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as shown:
         tasks: dict[str, TaskID] = {}
+        said: dict[str, float] = {}
 
         def progress(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
                 tasks[what] = shown.add_task(what, total=total, pace="")
             speed = shown.tasks[shown.task_ids.index(tasks[what])].speed
             shown.update(tasks[what], completed=done, total=total, pace=f"{speed:.0f}/s" if speed else "")
+            if not console.is_terminal and (done == total or monotonic() - said.setdefault(what, monotonic()) > 60):
+                said[what] = inf if done == total else monotonic()
+                typer.echo(f"{datetime.now():%H:%M:%S} {what}: {done} of {total}", err=True)
 
         yield progress

@@ -1,5 +1,6 @@
 """The benchmark's parts, on people: strata, references, scores, table; without training."""
 
+import json
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +34,31 @@ def test_every_configuration_of_the_benchmark_can_be_read():
         assert seen == (planned.root_images or 1_000), name
         assert set(planned.start.values()) <= variants.ROOTS.keys()
         assert settings.networks.features.normalise
+
+
+def test_a_timed_run_gets_the_images_that_fit_into_our_time(tmp_path):
+    plan = run.Plan.of(tmp_path, 1_000, range(1), (), 1, "")
+    for name, seconds in {"ours": 30.0, "end_to_end": 20.0}.items():
+        plan.folder(name, 0).mkdir(parents=True)
+        lines = [{"terms": {}, "all_images": seen, "cpu_seconds": seconds / 2} for seen in (500, 1_000)]
+        (plan.folder(name, 0) / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = run._settings(plan, variants.RUNS["end_to_end_timed"], 0)
+    assert (settings["stages.appearance.images"], settings["stages.end_to_end.images"]) == (1_050, 450)
+    assert run._images(plan, variants.RUNS["end_to_end"], 0) == 1_000
+
+
+def test_runs_bring_along_what_they_need():
+    assert variants.required(["end_to_end_timed"]) == {
+        "end_to_end_timed", "end_to_end", "ours", "pose", "semantic", "ours_semantic",
+    }  # fmt: skip
+    assert variants.required(variants.EQUAL_IMAGES) >= variants.ROOTS.keys()
+
+
+def test_runs_are_compared_on_the_same_terms_only(tmp_path):
+    run._keep_terms(run.Plan.of(tmp_path, 1_000, range(1), (), 1, ""))
+    run._keep_terms(run.Plan.of(tmp_path, 1_000, range(2), ("ours",), 2, ""))
+    with pytest.raises(ValueError, match="began with .*1000.*, not .*2000"):
+        run._keep_terms(run.Plan.of(tmp_path, 2_000, range(1), (), 1, ""))
 
 
 def test_the_shipped_preset_is_the_one_that_was_measured():
