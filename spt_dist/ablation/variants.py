@@ -111,7 +111,6 @@ ROWS = (
 )
 
 
-
 def required(names: Collection[str]) -> set[str]:
     """`names` and every run that must be finished for them: roots, and what timed runs take their time from."""
     found, waiting = set[str](), list(names)

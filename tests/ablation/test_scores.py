@@ -57,7 +57,7 @@ def test_runs_bring_along_what_they_need():
 def test_runs_are_compared_on_the_same_terms_only(tmp_path):
     run._keep_terms(run.Plan.of(tmp_path, 1_000, range(1), (), 1, ""))
     run._keep_terms(run.Plan.of(tmp_path, 1_000, range(2), ("ours",), 2, ""))
-    with pytest.raises(ValueError, match="began with .*1000.*, not .*2000"):
+    with pytest.raises(ValueError, match=r"began with .*1000.*, not .*2000"):
         run._keep_terms(run.Plan.of(tmp_path, 2_000, range(1), (), 1, ""))
 
 
