@@ -23,7 +23,6 @@ from rich.table import Table
 from spt_kernels.bench.rows import Row, commit
 from spt_kernels.bench.tables import ceilings
 from spt_kernels.bench.timing import Times, interleaved, keep_memory
-from torch.utils.flop_counter import FlopCounterMode
 
 from spt_dist import config
 from spt_dist.bench_steps import (
@@ -191,6 +190,8 @@ def _seconds(name: str, call: Call, say: Said) -> float:
 
 def _flops(call: Call) -> int:
     """Of a call; `tile_conv` counted as the direct convolution."""
+    from torch.utils.flop_counter import FlopCounterMode  # 70 MB that belong to no way's peak
+
     ops = torch.ops.spt_kernels
     direct = {
         ops.tile_conv: lambda x, weight, *_, out_shape, **__: 2 * prod(weight[1:]) * prod(out_shape),

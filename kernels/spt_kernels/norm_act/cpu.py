@@ -16,12 +16,14 @@ def forward(
 
 
 def backward(
-    grad: Tensor, result: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, slope: float
+    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, of the weight and of the bias; `result` has the sign that the activation saw."""
+    """Gradients of x, of the weight and of the bias."""
     (b, c, h, w), groups = x.shape, mean.shape[1]
     if slope != 1:
-        grad = torch.ops.aten.leaky_relu_backward(grad, result, slope, True)
+        scale = (rstd * weight)[..., None]
+        before = torch.addcmul(bias - mean[..., None] * scale, x.view(b, groups, -1), scale).view_as(x)
+        grad = torch.ops.aten.leaky_relu_backward(grad, before, slope, False)
     x_grad, weights, biases = torch.ops.aten.native_group_norm_backward(
         grad, x, mean, rstd, weight.repeat(c), b, c, h * w, groups, [True, True, True]
     )

@@ -69,19 +69,19 @@ def _(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, slope: f
 
 @torch.library.custom_op("spt_kernels::norm_act_backward", mutates_args=(), device_types="cpu")
 def _norm_backward(
-    grad: Tensor, result: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
+    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     wide, grad = x.to(weight.dtype).contiguous(), grad.to(weight.dtype).contiguous()
-    x_grad, weight_grad, bias_grad = cpu.backward(grad, result.to(weight.dtype), wide, mean, rstd, weight, slope)
+    x_grad, weight_grad, bias_grad = cpu.backward(grad, wide, mean, rstd, weight, bias, slope)
     return x_grad.to(x.dtype), weight_grad, bias_grad
 
 
 @_norm_backward.register_kernel("cuda")
 def _(
-    grad: Tensor, result: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
+    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     if x.dtype == torch.float64:
-        return cpu.backward(grad.contiguous(), result, x.contiguous(), mean, rstd, weight, slope)
+        return cpu.backward(grad.contiguous(), x.contiguous(), mean, rstd, weight, bias, slope)
     from spt_kernels.norm_act import _triton
 
     return _triton.backward(grad, x, mean, rstd, weight, bias, slope)
@@ -89,7 +89,7 @@ def _(
 
 @_norm_backward.register_fake
 def _(
-    grad: Tensor, result: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
+    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     x_grad = torch.empty_like(x, memory_format=_layout(x, mean.shape[1]))
     return x_grad, torch.empty_like(weight), torch.empty_like(bias)
@@ -103,11 +103,10 @@ def _layout(x: Tensor, groups: int | torch.SymInt) -> torch.memory_format:
 
 def _setup(ctx, inputs, output) -> None:
     x, _, weight, bias, _, slope = inputs
-    result, mean, rstd = output
+    _, mean, rstd = output
     ctx.mark_non_differentiable(mean, rstd)
     ctx.slope = slope
-    # The kernels find the activation's sign from x; on processors the next layer keeps the result anyway.
-    ctx.save_for_backward(x if x.is_cuda and x.dtype != torch.float64 else result, x, mean, rstd, weight, bias)
+    ctx.save_for_backward(x, mean, rstd, weight, bias)
 
 
 def _backward(ctx, grad, _mean, _rstd):
