@@ -22,6 +22,7 @@ from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
 from spt_dist.models.inputs import one_hot
 from spt_dist.train.engine import Engine, frozen_except
+from spt_dist.train.judging import taken_at_once
 from spt_dist.train.precision import in_precision
 from spt_dist.train.scene import Scene
 
@@ -98,32 +99,6 @@ def semantic_terms(turn: Turn) -> Terms:
     return terms
 
 
-class _TakenAtOnce(torch.autograd.Function):
-    """A loss of pictures whose gradient is taken as soon as it is computed, so that its graph is not kept.
-
-    What judges a picture remembers several times as much as what drew it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, loss: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
-        with torch.enable_grad():
-            pictures = pictures.detach().requires_grad_()
-            value = loss(pictures)
-            value.backward()  # the judges are frozen: only the pictures have a gradient
-            ctx.save_for_backward(pictures.grad)
-        return value.detach()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[None, Tensor]:
-        (gradient,) = ctx.saved_tensors
-        return None, grads[0] * gradient
-
-
-def _taken(loss: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
-    """`loss(pictures)`, with its gradient; the judges' memory is free again."""
-    return _TakenAtOnce.apply(loss, pictures) if pictures.requires_grad else loss(pictures)
-
-
 class Drawing:
     """The cycle A -> B^ -> A^ of one micro-batch; what several terms need is computed once."""
 
@@ -169,18 +144,18 @@ class Drawing:
 
 def _adversarial(drawing: Drawing) -> Tensor:
     judge = drawing.turn.networks["image_discriminator"]
-    return _taken(lambda images: 2 * losses.lsgan(judge(images), real=True), drawing.images_with_parsing)
+    return taken_at_once(lambda images: 2 * losses.lsgan(judge(images), real=True), drawing.images_with_parsing)
 
 
 def _face(drawing: Drawing) -> Tensor:
     judge = drawing.turn.networks["face_discriminator"]
-    return _taken(lambda faces: 2 * losses.lsgan(judge(faces), real=True), drawing.faces)
+    return taken_at_once(lambda faces: 2 * losses.lsgan(judge(faces), real=True), drawing.faces)
 
 
 def _pose(drawing: Drawing) -> Tensor:
     detect, target, reference = drawing.turn.networks["pose_detector"], drawing.scene.target, drawing.reference
-    of_b = _taken(lambda image: losses.pose(detect(image), target.heatmaps), drawing.fake_b)
-    return of_b + _taken(lambda image: losses.pose(detect(image), reference.heatmaps), drawing.fake_a)
+    of_b = taken_at_once(lambda image: losses.pose(detect(image), target.heatmaps), drawing.fake_b)
+    return of_b + taken_at_once(lambda image: losses.pose(detect(image), reference.heatmaps), drawing.fake_a)
 
 
 def _content(drawing: Drawing) -> Tensor:
