@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: each makes .venv first when it is missing.
 PYTHON ?= python3.11
 BIN := .venv/bin
-RUN ?= runs/demo
+RUN ?= box
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo serve test test-fast test-kernels native cubins bench ablation check format clean
@@ -23,7 +23,7 @@ setup: .venv/ready  ## make .venv and install everything into it
 demo: setup      ## people, shards, training, evaluation, endpoint: runs/demo. DATA=<folder> for real photos, VGG=<npz> for trained features
 	$(BIN)/spt demo $(if $(DATA),--data $(DATA)) $(if $(VGG),--set networks.features.weights=$(VGG))
 
-serve: setup     ## serve a trained run on loopback: make serve RUN=runs/demo
+serve: setup     ## serve the model in the box on loopback, or a trained run: make serve RUN=runs/demo
 	$(BIN)/spt serve $(RUN)
 
 test: setup check  ## all checks and tests
@@ -44,8 +44,8 @@ cubins: setup    ## compile every kernel for four GPUs, none needed, and renew t
 bench: setup     ## time every kernel: results/bench.json and .png, kernels/README.md. DATA=<folder> for real photos
 	$(BIN)/spt bench kernels all $(if $(DATA),--data $(DATA)) --json results/bench.json --plot results/bench.png --markdown kernels/README.md
 
-ablation: setup  ## the quality benchmark (hours; goes on where it stopped): results/ablation.json, docs/ablation.png, README. VGG=<npz>
-	$(BIN)/spt ablation $(if $(VGG),--features $(VGG)) --json results/ablation.json --plot docs/ablation.png --markdown README.md
+ablation: setup  ## the quality benchmark (hours; goes on where it stopped): results/ablation.json, docs/ablation.jpg, README. VGG=<npz>
+	$(BIN)/spt ablation $(if $(VGG),--features $(VGG)) --json results/ablation.json --plot docs/ablation.jpg --markdown README.md
 
 check: setup     ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from spt_dist.data.schema import Pairs, Sample, collate
 from spt_dist.data.synthetic import draw, sample_person, sample_pose
 from spt_dist.geometry import PartWarps, part_warps
 from spt_dist.models.appearance import AppearanceGenerator
+from spt_dist.models.blocks import prepare
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.models.inputs import Maps, one_hot, view
 from spt_dist.train.engine import PlainEngine, frozen_except
@@ -206,7 +207,7 @@ class OurInference:
     """Bytes and joints to a picture: what `infer` does, with the target's parsing map given."""
 
     def __init__(self, settings: config.Config, pairs: Pairs, generator: AppearanceGenerator) -> None:
-        self.settings, self.pairs, self.generator = settings, pairs, generator.eval()
+        self.settings, self.pairs, self.generator = settings, pairs, prepare(copy.deepcopy(generator))
 
     @torch.inference_mode()
     def __call__(self) -> Images:

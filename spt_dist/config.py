@@ -180,6 +180,7 @@ class Evaluation:
 class Serve:
     """The endpoint."""
 
+    weights: Literal["last", "best"] = "last"  # of the run
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     max_batch: Count = 4

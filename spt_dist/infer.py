@@ -1,6 +1,6 @@
 """Inference: one person, one photo, any pose.
 
-    predictor = Predictor.load("runs/demo/weights")
+    predictor = Predictor.load()  # the model in the box; or the weights of a run, "runs/demo/weights"
     person = read_person("photo.jpg", "photo.json", "parsing.png")
     wanted = read_keypoints("pose.json")
     drawn = predictor.generate(*person, wanted.joints, wanted.size)
@@ -19,13 +19,14 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
-from spt_dist import config
+from spt_dist import box, config
 from spt_dist.applications import collage, grow, paste, swap_garments, with_rim
 from spt_dist.body import CLOTHING_LABELS, Label
 from spt_dist.data.frame import Framed, FrameRule, frame, frame_joints
 from spt_dist.geometry import heatmaps, part_warps
 from spt_dist.joints import Keypoints
 from spt_dist.models.appearance import AppearanceGenerator, Source
+from spt_dist.models.blocks import prepare
 from spt_dist.models.inputs import one_hot, to_bytes, to_float, view
 from spt_dist.models.semantic import SemanticGenerator, SourceMaps
 from spt_dist.models.weights import load_weights
@@ -82,8 +83,8 @@ class Predictor:
         self.device = next(appearance.parameters()).device
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "cpu") -> "Predictor":
-        """Read the `weights` folder of a run.
+    def load(cls, folder: str | Path = box.WEIGHTS, device: str = "cpu") -> "Predictor":
+        """Read the `weights` folder of a run; by default the model in the box.
 
         Raises:
             ValueError: it lacks a generator, or its files do not fit its card.
@@ -92,7 +93,7 @@ class Predictor:
         if missing := {"semantic", "appearance"} - modules.keys():
             raise ValueError(f"`{folder}` lacks the weights of {sorted(missing)}; train both generators first")
         settings = config.from_tree(card["config"], source=f"{folder}/card.json")
-        semantic, appearance = (modules[name].to(device) for name in ("semantic", "appearance"))
+        semantic, appearance = (prepare(modules[name].to(device)) for name in ("semantic", "appearance"))
         return cls(semantic, appearance, settings, card.get("frame", "person"))
 
     def generate(

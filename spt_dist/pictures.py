@@ -5,6 +5,7 @@ will be seen: a skeleton is drawn at that height with smooth edges, a parsing ma
 enlarges photographs with a cubic filter. Sizes are (height, width) in px.
 """
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ Picture = UInt8[np.ndarray, "_ _ 3"]
 
 CELL_HEIGHT = 224  # px; the least height at which a cell of a grid is shown
 GUTTER = 10  # px
+LINE, LETTER = 1.5, 0.55  # of a text: its lines' distance, its letters' usual width; in font sizes
 JPEG_QUALITY = 95  # of every JPEG that is written
 INK, PALE_INK, EDGE = (32, 36, 44), (112, 118, 130), (222, 225, 230)
 BACKDROPS = {"dark": (27, 30, 39), "light": (247, 248, 250)}
@@ -109,6 +111,8 @@ def cell_height(size: tuple[int, int]) -> int:
 def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_headings: Sequence[str] = ()) -> Picture:
     """Pictures in rows under column headings, with white gutters; small ones are enlarged to one common height.
 
+    A heading that is wider than its column goes on in a further line.
+
     Raises:
         ValueError: no rows, or the headings are not as many as the columns and rows.
     """
@@ -123,7 +127,10 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
     cells = [[_enlarge(picture, height, cv2.INTER_CUBIC) for picture in row] for row in rows]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(headings))]
     font_px = max(15, height // 15)
-    top, left = (2 * font_px if any(headings) else 0) + GUTTER, (5 * font_px if row_headings else 0) + GUTTER
+    wrapped = [_wrap(heading, width, font_px) for heading, width in zip(headings, widths, strict=True)]
+    lines = max(text.count("\n") + 1 for text in wrapped)
+    top = (round((0.5 + LINE * lines) * font_px) if any(headings) else 0) + GUTTER
+    left = (5 * font_px if row_headings else 0) + GUTTER
     lefts = [left + sum(widths[:column]) + column * GUTTER for column in range(len(widths))]
     tops = [top + row * (height + GUTTER) for row in range(len(rows))]
     canvas = np.full((tops[-1] + height + GUTTER, lefts[-1] + widths[-1] + GUTTER, 3), 255, np.uint8)
@@ -132,7 +139,8 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
             inset = x + (width - cell.shape[1]) // 2
             canvas[y : y + height, inset : inset + cell.shape[1]] = cell
             cv2.rectangle(canvas, (inset - 1, y - 1), (inset + cell.shape[1], y + height), EDGE, 1)
-    texts = [(x + w / 2, top - 0.9 * font_px, h, INK) for x, w, h in zip(lefts, widths, headings, strict=True)]
+    middle = top - (0.9 + LINE / 2 * (lines - 1)) * font_px
+    texts = [(x + w / 2, middle, text, INK) for x, w, text in zip(lefts, widths, wrapped, strict=True)]
     texts += [
         (left / 2, y + height / 2, text, PALE_INK)
         for y, text in zip(tops if row_headings else [], row_headings, strict=True)
@@ -170,6 +178,11 @@ def _enlarge(picture: Picture, height: int, interpolation: int) -> Picture:
     return np.asarray(enlarged, np.uint8)
 
 
+def _wrap(text: str, width_px: int, font_px: int) -> str:
+    letters = max(1, round((width_px + GUTTER) / (LETTER * font_px)))
+    return "\n".join(line for part in text.splitlines() for line in textwrap.wrap(part, letters))
+
+
 def _write(canvas: Picture, texts: Sequence[tuple[float, float, str, tuple[int, int, int]]], font_px: int) -> Picture:
     """Set centred texts (x_px, y_px, text, colour) on the canvas, by matplotlib: OpenCV has no real font."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -183,7 +196,7 @@ def _write(canvas: Picture, texts: Sequence[tuple[float, float, str, tuple[int, 
     for x, y, text, colour in texts:
         figure.text(
             x / w, 1 - y / h, text, ha="center", va="center", fontsize=font_px,
-            color=tuple(channel / 255 for channel in colour), linespacing=1.5,
+            color=tuple(channel / 255 for channel in colour), linespacing=LINE,
         )  # fmt: skip
     agg.draw()
     return np.asarray(agg.buffer_rgba(), np.uint8)[..., :3].copy()

@@ -95,6 +95,16 @@ def test_a_grid_holds_its_pictures_between_white_gutters():
     np.testing.assert_array_equal(drawn, pictures.grid(cells, ["left", "right"], ["one", "two"]))
 
 
+def test_a_heading_stays_within_its_column():
+    cell = np.zeros((*SIZE, 3), np.uint8)
+    long = pictures.grid([[cell, cell]], ["paired, with the paper's networks", ""])
+    short = pictures.grid([[cell, cell]], ["paired", ""])
+    assert long.shape[0] > short.shape[0]  # further lines
+    middle, rows = long.shape[1] // 2, slice(0, -pictures.cell_height(SIZE) - 2 * pictures.GUTTER)
+    assert long[rows, :middle].min() < 100
+    assert (long[rows, middle + pictures.GUTTER :] == 255).all()
+
+
 def test_a_grid_that_does_not_fit_is_refused():
     cell = np.zeros((*SIZE, 3), np.uint8)
     with pytest.raises(ValueError, match="row 1 has 1 pictures but `headings` has 2"):

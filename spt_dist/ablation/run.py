@@ -10,6 +10,7 @@
 A run that was broken off goes on from its last checkpoint, one that has weights is left alone.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -111,13 +112,23 @@ def run_ablation(
 
 
 def _keep_terms(plan: Plan) -> None:
-    """Runs are compared only if they were trained on the same terms."""
-    file, terms = plan.out / "terms.json", {"images": plan.images, "features": plan.features}
+    """Runs are compared only if they were trained on the same terms; the features' file may move."""
+    file, terms = plan.out / "terms.json", {"images": plan.images, "features": _hash(plan.features)}
     if not file.exists():
         plan.out.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(terms))
     if (began := json.loads(file.read_text())) != terms:
         raise ValueError(f"`{plan.out}` began with {began}, not {terms}; go on with these, or choose another `--out`")
+
+
+def _hash(features: str) -> str:
+    try:
+        return hashlib.sha256(Path(features).read_bytes()).hexdigest() if features else ""
+    except OSError as error:
+        raise ValueError(
+            f"cannot read the features `{features}`: {error.strerror}; give VGG16's convolutions (.npz), or leave out "
+            "--features"
+        ) from None
 
 
 def make_people(plan: Plan, progress: Progress) -> None:

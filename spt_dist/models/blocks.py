@@ -1,7 +1,7 @@
 """The layers that the networks are made of."""
 
 import torch
-from spt_kernels import norm_act
+from spt_kernels import norm_act, prepare_transposed, tile_conv_transposed
 from torch import Tensor, nn
 from torch.nn.functional import dropout2d, fold, leaky_relu
 
@@ -47,6 +47,38 @@ class DownBlock(nn.Module):
         return self.norm(self.conv(leaky_relu(x, LEAK)))
 
 
+class UpConv(nn.ConvTranspose2d):
+    """4x4 transposed convolution of stride 2; `prepare` saves time where the weight has stopped changing."""
+
+    prepared: Tensor | None
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+        self.register_buffer("prepared", None, persistent=False)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """[b in h w] -> [b out 2h 2w]."""
+        return tile_conv_transposed(input, self.weight, self.prepared)
+
+    def prepare(self) -> None:
+        """Keep the weight in the form that multiplies fastest; forgotten when the network trains again."""
+        self.prepared = prepare_transposed(self.weight)
+
+    def train(self, mode: bool = True) -> "UpConv":
+        """Training changes the weight."""
+        if mode:
+            self.prepared = None
+        return super().train(mode)
+
+
+def prepare(network: nn.Module) -> nn.Module:
+    """Make a trained network ready to draw, and give it back: `eval`, then every `UpConv.prepare`."""
+    for module in network.eval().modules():
+        if isinstance(module, UpConv):
+            module.prepare()
+    return network
+
+
 class UpBlock(nn.Module):
     """4x4 transposed convolution of stride 2, norm, ReLU, 2-d dropout: doubles the size of what is already rectified.
 
@@ -55,7 +87,7 @@ class UpBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+        self.conv = UpConv(in_channels, out_channels)
         self.norm = ScalarLayerNorm(slope=0.0)
         self.dropout = dropout
 

@@ -53,9 +53,12 @@ class Painter:
         import torch
 
         from spt_dist.infer import Predictor
+        from spt_dist.models.weights import weights_folder
 
         torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
-        self.predictor = Predictor.load(Path(run) / "weights", "cuda" if limits.gpus_per_replica else "cpu")
+        self.predictor = Predictor.load(
+            weights_folder(run, limits.weights), "cuda" if limits.gpus_per_replica else "cpu"
+        )
         gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
         self.draw_together = gather(self._draw_together)
 
@@ -119,7 +122,7 @@ def application(arguments: Arguments) -> serve.Application:
     Raises:
         ValueError: the run holds no weights, or the limits contradict each other (`check`).
     """
-    return _bind(_weights(arguments.run), arguments.serve)
+    return _bind(_trained(arguments.run, arguments.serve), arguments.serve)
 
 
 def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
@@ -132,7 +135,7 @@ def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
         ValueError: the run holds no weights, the limits contradict each other, or the machine has too few CPUs or GPUs.
         OSError: the port is taken.
     """
-    run = _weights(run)
+    run = _trained(run, config)
     check(config)
     port = _free_port(config.host, config.port)
     address = f"http://{'127.0.0.1' if config.host == '0.0.0.0' else config.host}:{port}"
@@ -208,8 +211,10 @@ def _bind(run: Path, limits: config.Serve) -> serve.Application:
     return front.bind(painter.bind(str(run), limits), str(run), limits)
 
 
-def _weights(run: Path) -> Path:
-    card = run / "weights" / "card.json"
+def _trained(run: Path, limits: config.Serve) -> Path:
+    from spt_dist.models.weights import CARD, weights_folder  # torch, which the replicas of `Front` do without
+
+    card = weights_folder(run, limits.weights) / CARD
     if not card.is_file():
         raise ValueError(f"`{run}` holds no trained weights (`{card}` is missing); `spt train` writes them")
     return run.resolve()

@@ -69,6 +69,11 @@ def _check(settings: config.Config, ranks: int) -> None:
             f"has no split `{SPLIT}` of two pictures and more; pack one, or set it to 0",
             stacklevel=4,
         )
+    if settings.data.true_targets and settings.data.pseudo_pairs:
+        raise config.ConfigError(
+            f"`data.true_targets` gives H_S the true maps: `data.pseudo_pairs` = {settings.data.pseudo_pairs!r} would "
+            'never be read; set one of the two to false or ""'
+        )
     losses.label_weights(settings.networks.semantic.label_weights)
     PerceptualFeatures(settings.networks.features)
     networks, size = settings.networks, settings.data.image_size

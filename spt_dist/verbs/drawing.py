@@ -1,4 +1,4 @@
-"""Verbs that draw with a trained run: pose transfer, texture transfer, edits, the endpoint.
+"""Verbs that draw with a trained run, or the model in the box: pose transfer, texture transfer, edits, the endpoint.
 
 A PERSON is FOLDER:NAME, a picture of a folder as `spt draw` makes it, or IMAGE,KEYPOINTS,PARSING, three files.
 """
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, Run, Weights, app
+from spt_dist.verbs.shared import BOX, Model, Overrides, Weights, app
 
 People = Annotated[list[str], typer.Argument(help="Each FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png or .jpg.")]
@@ -17,7 +17,8 @@ Sheet = Annotated[bool, typer.Option("--sheet", help="A labelled grid with the p
 
 @app.command()
 def generate(
-    run: Run,
+    run: Model = BOX,
+    *,
     image: Annotated[Path, typer.Option(help="The source photo.")],
     keypoints: Annotated[str, typer.Option(help="The source's joints: a JSON file, or ANNOTATION.csv:NAME.")],
     parsing: Annotated[Path, typer.Option(help="The source's parsing map: PNG with labels 0 to 9.")],
@@ -25,7 +26,7 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("out.png"),
     weights: Weights = "last",
 ) -> None:
-    """Draw one person in one pose."""
+    """Draw one person in one pose; without RUN by the model in the box."""
     from spt_dist import pictures
     from spt_dist.infer import Predictor, read_keypoints, read_person
     from spt_dist.models.weights import weights_folder
@@ -38,7 +39,7 @@ def generate(
 
 @app.command()
 def poses(
-    run: Run,
+    run: Model,
     people: People,
     pose: Annotated[list[str], typer.Option(help="JSON file, FOLDER:NAME or ANNOTATION.csv:NAME; repeatable.")] = [],  # noqa: B006
     sequence: Annotated[Path | None, typer.Option(help="A JSON list of poses, after those of --pose.")] = None,
@@ -76,7 +77,7 @@ def poses(
 
 @app.command()
 def transfer(
-    run: Run,
+    run: Model,
     people: People,
     labels: Annotated[str, typer.Option(help="What to take over: names of body.Label.")] = "upper,pants,skirt",
     both: Annotated[bool, typer.Option("--both", help="The second in the first's clothes too.")] = False,
@@ -108,7 +109,7 @@ def transfer(
 
 @app.command()
 def edit(
-    run: Run,
+    run: Model,
     people: People,
     edits: Annotated[list[str], typer.Option("--edit", help="A named edit; repeatable.")] = [],  # noqa: B006
     parsing_edited: Annotated[Path | None, typer.Option(help="Or the whole edited map: PNG, labels 0 to 9.")] = None,
@@ -140,8 +141,8 @@ def edit(
 
 
 @app.command()
-def serve(run: Run, overrides: Overrides = []) -> None:  # noqa: B006
-    """Serve a trained run over HTTP until interrupted."""
+def serve(run: Model = BOX, overrides: Overrides = []) -> None:  # noqa: B006
+    """Serve a trained run over HTTP until interrupted; without RUN the model in the box."""
     from spt_dist.config import load_run
     from spt_dist.serve.app import run as start
 

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from spt_dist import box
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -18,6 +20,16 @@ app = typer.Typer(
 )
 
 Run = Annotated[Path, typer.Argument(help="The folder of a run, as `spt train` writes it.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help=f"The folder of a run, or `{box.NAME}`: the model that comes with the package.",
+        parser=lambda words: box.RUN if str(words) == box.NAME else Path(words),
+        metavar="RUN",
+        show_default=False,
+    ),
+]
+BOX = Path(box.NAME)  # as a default
 Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value, over the config's own; repeatable.")]
 Weights = Annotated[
     Literal["last", "best"], typer.Option(help="The run's last weights, or the best by `train.best_metric`.")

@@ -61,6 +61,17 @@ def test_runs_are_compared_on_the_same_terms_only(tmp_path):
         run._keep_terms(run.Plan.of(tmp_path, 2_000, range(1), (), 1, ""))
 
 
+def test_the_features_may_move_but_not_change(tmp_path):
+    for name, content in (("a.npz", b"vgg"), ("b.npz", b"vgg"), ("c.npz", b"another")):
+        (tmp_path / name).write_bytes(content)
+    for name in ("a.npz", "b.npz"):
+        run._keep_terms(run.Plan.of(tmp_path / "out", 1_000, range(1), (), 1, str(tmp_path / name)))
+    with pytest.raises(ValueError, match="began with"):
+        run._keep_terms(run.Plan.of(tmp_path / "out", 1_000, range(1), (), 1, str(tmp_path / "c.npz")))
+    with pytest.raises(ValueError, match=r"cannot read the features `none.npz`"):
+        run._keep_terms(run.Plan.of(tmp_path / "out", 1_000, range(1), (), 1, "none.npz"))
+
+
 def test_the_shipped_preset_is_the_one_that_was_measured():
     shipped, measured = (config.load(path) for path in ("configs/demo.toml", variants.OURS))
     assert shipped.networks == measured.networks

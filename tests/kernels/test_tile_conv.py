@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from spt_kernels import tile_conv
-from spt_kernels.tile_conv import cpu, op, reference
+from spt_kernels import prepare_transposed, tile_conv, tile_conv_transposed
+from spt_kernels.tile_conv import cpu, op, reference, transposed
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -17,6 +17,9 @@ SHAPES = [
     (2, 70, 64, 16, 33, 4, 0, False),
     (1, 64, 64, 21, 17, 4, 3, True),
     (1, 64, 64, 16, 16, 4, 3, False),
+    (1, 65, 64, 16, 19, 2, 1, False),
+    (2, 64, 70, 17, 16, 2, 0, False),
+    (1, 64, 64, 18, 16, 2, 1, True),
 ]
 
 
@@ -47,7 +50,7 @@ def test_values_and_gradients_are_a_convolutions(shape):
         assert float((ours.detach() - truth).abs().max() / truth.abs().max()) < 1e-5
 
 
-@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("kernel", [2, 3, 4])
 def test_the_matrices_convolve_exactly(kernel):
     b, g, a = reference.transforms(kernel)
     window, weight = torch.randn(6, 6, dtype=torch.float64), torch.randn(kernel, kernel, dtype=torch.float64)
@@ -55,7 +58,7 @@ def test_the_matrices_convolve_exactly(kernel):
     assert_close(y, F.conv2d(window[None, None], weight[None, None])[0, 0])
 
 
-@pytest.mark.parametrize("kernel", [3, 4])
+@pytest.mark.parametrize("kernel", [2, 3, 4])
 def test_the_compiled_loops_apply_the_matrices(kernel):
     step, size = 7 - kernel, (16, 17)
     x = torch.randn(1, 2, *size)
@@ -102,7 +105,7 @@ def test_what_does_not_fit_is_torchs_convolution(change, monkeypatch):
 
 
 def test_torch_knows_shapes_and_gradients():
-    for shape in (SHAPES[0], SHAPES[4]):
+    for shape in (SHAPES[0], SHAPES[4], SHAPES[8]):
         x, weight, _, padding, reflect = tensors(shape)
         torch.library.opcheck(op._conv, (x.requires_grad_(), weight.requires_grad_(), padding, reflect))
 
@@ -117,3 +120,63 @@ def test_the_op_compiles_as_one_graph():
 
     compiled = torch.compile(torch.ops.spt_kernels.tile_conv, fullgraph=True, backend="aot_eager")
     assert_close(gradients(compiled), gradients(torch.ops.spt_kernels.tile_conv))
+
+
+def doubling(b, c, o, h, w, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(c, o, 4, 4, generator=generator) / (4 * c) ** 0.5
+    return torch.randn(b, c, h, w, generator=generator), weight
+
+
+@pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize("shape", [(1, 256, 64, 64, 128), (3, 257, 65, 61, 47)], ids=str)
+def test_the_doubling_convolution_is_torchs(shape, monkeypatch):
+    x, weight = doubling(*shape)
+    exact = [tensor.double().requires_grad_() for tensor in (x, weight)]
+    truth = F.conv_transpose2d(*exact, stride=2, padding=1)
+    grad = torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
+    truths = [truth, *torch.autograd.grad(truth, exact, grad.double())]
+    prepared = prepare_transposed(weight)
+    monkeypatch.setattr(F, "conv_transpose2d", None)  # tiles, or nothing
+    leaves = [tensor.requires_grad_() for tensor in (x, weight)]
+    y = tile_conv_transposed(*leaves)
+    found = [y, *torch.autograd.grad(y, leaves, grad), tile_conv_transposed(x.detach(), weight, prepared)]
+    for ours, exactly in zip(found, [*truths, truth], strict=True):
+        assert ours.shape == exactly.shape
+        assert float((ours - exactly).detach().abs().max() / exactly.detach().abs().max()) < 1e-5
+
+
+def test_a_doubling_convolution_of_little_is_torchs_own(monkeypatch):
+    monkeypatch.setattr(cpu, "spread", None)
+    for x, weight in (doubling(1, 256, 64, 8, 8), doubling(1, 32, 64, 64, 128)):
+        assert torch.equal(tile_conv_transposed(x, weight), F.conv_transpose2d(x, weight, stride=2, padding=1))
+    wide = [tensor.double() for tensor in doubling(1, 256, 64, 64, 128)]
+    assert tile_conv_transposed(*wide).dtype == torch.float64
+
+
+def test_what_is_of_no_use_is_not_prepared():
+    assert prepare_transposed(torch.zeros(63, 64, 4, 4)) is None
+    assert prepare_transposed(torch.zeros(1536, 512, 4, 4)) is None
+    assert prepare_transposed(torch.zeros(64, 16, 4, 4, dtype=torch.float64)) is None
+    assert prepare_transposed(torch.zeros(64, 16, 4, 4)).shape == (36, 64, 64)
+
+
+def test_torch_knows_the_prepared_form():
+    x, weight = doubling(1, 64, 16, 32, 32)
+    torch.library.opcheck(transposed._conv_prepared, (x, prepare_transposed(weight)))
+    torch.library.opcheck(transposed._interleave, (torch.randn(2, 8, 4, 6, requires_grad=True),))
+
+
+def test_the_doubling_convolution_compiles_as_one_graph():
+    x, weight = doubling(1, 256, 64, 64, 128)
+    weight = transposed._phases(weight)
+
+    def convolve(x, weight):
+        return transposed._interleave(torch.ops.spt_kernels.tile_conv(x, weight, 1, False))
+
+    def gradients(function):
+        leaves = [tensor.clone().requires_grad_() for tensor in (x, weight)]
+        y = function(*leaves)
+        return y, *torch.autograd.grad(y.square().sum(), leaves)
+
+    assert_close(gradients(torch.compile(convolve, fullgraph=True, backend="aot_eager")), gradients(convolve))

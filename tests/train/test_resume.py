@@ -121,6 +121,7 @@ def test_a_half_written_report_is_written_again(tiny_config, tmp_path):
         ({"networks": {"discriminator": config.Discriminator(widths=(4, 4, 4, 4))}}, "cannot judge 32x16 px"),
         ({"networks": {"appearance": config.Appearance(widths=(4, 6))}}, "`warped_levels` is 4"),
         ({"data": {"batch": 30}}, "24 samples"),
+        ({"data": {"true_targets": True, "pseudo_pairs": "pairs.parquet"}}, "'pairs.parquet' would never be read"),
     ],
 )
 def test_what_would_stop_a_worker_stops_before(tiny_config, tmp_path, change, said):

@@ -31,7 +31,7 @@ struct Windows {
 };
 
 // The polynomial's points are 0, +-a, +-b and infinity; a b = 1 keeps the products small.
-constexpr float a1 = 0.70710678f, a2 = 0.5f, a3 = a1 * a2, b1 = 1.41421356f, b2 = 2, b3 = b1 * b2, ab2 = a2 * b2, sum2 = a2 + b2;
+constexpr float a1 = 0.70710678f, a2 = 0.5f, a3 = a1 * a2, a4 = a2 * a2, b1 = 1.41421356f, b2 = 2, b3 = b1 * b2, b4 = b2 * b2, ab2 = a2 * b2, sum2 = a2 + b2;
 
 // P' v: n numbers to 6
 template <int N> INLINE void forth(const float* v, float* t) {
@@ -44,8 +44,8 @@ template <int N> INLINE void forth(const float* v, float* t) {
     } else {
         t[0] = v[0];
         t[5] = v[N - 1];
-        even_a = v[0] + a2 * v[2], odd_a = N == 4 ? a1 * v[1] + a3 * v[3] : a1 * v[1];
-        even_b = v[0] + b2 * v[2], odd_b = N == 4 ? b1 * v[1] + b3 * v[3] : b1 * v[1];
+        even_a = v[0] + a2 * v[2] + (N > 4 ? a4 * v[4] : 0), odd_a = a1 * v[1] + (N > 3 ? a3 * v[3] : 0);
+        even_b = v[0] + b2 * v[2] + (N > 4 ? b4 * v[4] : 0), odd_b = b1 * v[1] + (N > 3 ? b3 * v[3] : 0);
     }
     t[1] = even_a + odd_a, t[2] = even_a - odd_a;
     t[3] = even_b + odd_b, t[4] = even_b - odd_b;
@@ -65,7 +65,8 @@ template <int N> INLINE void back(const float* t, float* v) {
         v[0] = t[0] + even_a + even_b;
         v[1] = odd_a + odd_b;
         v[2] = a2 * even_a + b2 * even_b + (N == 3 ? t[5] : 0);
-        if (N == 4) v[3] = a2 * odd_a + b2 * odd_b + t[5];
+        if (N > 3) v[3] = a2 * odd_a + b2 * odd_b + (N == 4 ? t[5] : 0);
+        if (N > 4) v[4] = a4 * even_a + b4 * even_b + t[5];
     }
 }
 
@@ -93,7 +94,8 @@ template <int N> INLINE void rows_back(const float* const* rows, float* const* o
         back<N>(t, v);
         o0[x] = v[0], o1[x] = v[1], o2[x] = v[2];
         if (N > 3) o3[x] = v[3];
-        if (N > 4) o4[x] = v[4], o5[x] = v[5];
+        if (N > 4) o4[x] = v[4];
+        if (N > 5) o5[x] = v[5];
     }
 }
 
@@ -171,10 +173,17 @@ INLINE void scatter_plane(const Windows& w, const float* tiles, int64_t stride, 
                                   int64_t width, Scratch& s) {                                                                \
         scatter_plane<N, STEP>(w, tiles, stride, plane, height, width, s);                                                    \
     }
+PLANES(6, 5)
 PLANES(6, 4)
 PLANES(6, 3)
+PLANES(5, 5)
 PLANES(4, 4)
 PLANES(3, 3)
+
+using Gather = decltype(&gather_6_4);
+using Scatter = decltype(&scatter_6_4);
+constexpr Gather kGather[][2] = {{gather_6_3, gather_3_3}, {gather_6_4, gather_4_4}, {gather_6_5, gather_5_5}};
+constexpr Scatter kScatter[][2] = {{scatter_6_3, scatter_3_3}, {scatter_6_4, scatter_4_4}, {scatter_6_5, scatter_5_5}};
 
 }  // namespace
 
@@ -182,7 +191,7 @@ PLANES(3, 3)
 extern "C" void spt_tile_conv_gather(const float* planes, float* tiles, int64_t b, int64_t c, int64_t h, int64_t w, int64_t n,
                                      int64_t step, int64_t pad, int64_t reflect, int64_t down, int64_t across) {
     const Windows windows{step, pad, down, across, reflect != 0};
-    const auto plane = n == step ? (step == 4 ? gather_4_4 : gather_3_3) : (step == 4 ? gather_6_4 : gather_6_3);
+    const auto plane = kGather[step - 3][n == step];
     const int64_t count = down * across, stride = c * b * count;
 #pragma omp parallel
     {
@@ -198,7 +207,7 @@ extern "C" void spt_tile_conv_gather(const float* planes, float* tiles, int64_t 
 extern "C" void spt_tile_conv_scatter(const float* tiles, float* planes, int64_t b, int64_t c, int64_t h, int64_t w, int64_t n,
                                       int64_t step, int64_t pad, int64_t reflect, int64_t down, int64_t across) {
     const Windows windows{step, pad, down, across, reflect != 0};
-    const auto plane = n == step ? (step == 4 ? scatter_4_4 : scatter_3_3) : (step == 4 ? scatter_6_4 : scatter_6_3);
+    const auto plane = kScatter[step - 3][n == step];
     const int64_t count = down * across, stride = c * b * count;
 #pragma omp parallel
     {

@@ -13,9 +13,14 @@ SIDE = 6  # numbers along a tile
 
 def forward(x: Tensor, weight: Tensor, padding: int, reflect: bool) -> Tensor:
     """The convolution of contiguous float32 maps."""
-    (b, _, h, w), (outputs, _, kernel, _) = x.shape, weight.shape
+    return forward_spread(x, spread(weight), weight.shape[2], padding, reflect)
+
+
+def forward_spread(x: Tensor, weight: Tensor, kernel: int, padding: int, reflect: bool) -> Tensor:
+    """The convolution with a weight that is spread already."""
+    (b, _, h, w), outputs = x.shape, weight.shape[1]
     size = h + 2 * padding - kernel + 1, w + 2 * padding - kernel + 1
-    tiles = torch.bmm(_spread(weight), _gather(x, kernel, padding, reflect, size))
+    tiles = torch.bmm(weight, _gather(x, kernel, padding, reflect, size))
     return _scatter(tiles, (b, outputs, *size), kernel, 0, False, size, windows=False)
 
 
@@ -23,7 +28,7 @@ def backward_data(grad: Tensor, weight: Tensor, size: tuple[int, int], padding: 
     """Gradient of maps of `size`."""
     b, _, *shape = grad.shape
     kernel, out = weight.shape[2], (shape[0], shape[1])
-    tiles = torch.bmm(_spread(weight).transpose(1, 2), _gather(grad, kernel, 0, False, out, windows=False))
+    tiles = torch.bmm(spread(weight).transpose(1, 2), _gather(grad, kernel, 0, False, out, windows=False))
     return _scatter(tiles, (b, weight.shape[1], *size), kernel, padding, reflect, out)
 
 
@@ -32,11 +37,11 @@ def backward_weight(grad: Tensor, x: Tensor, kernel: int, padding: int, reflect:
     out = grad.shape[2], grad.shape[3]
     outer = _gather(grad, kernel, 0, False, out, windows=False)
     inner = _gather(x, kernel, padding, reflect, out)
-    spread = torch.bmm(outer, inner.transpose(1, 2))  # [36 o c]
-    return (spread.flatten(1).t() @ _kernel_matrix(kernel)).view(grad.shape[1], x.shape[1], kernel, kernel)
+    tiles = torch.bmm(outer, inner.transpose(1, 2))  # [36 o c]
+    return (tiles.flatten(1).t() @ _kernel_matrix(kernel)).view(grad.shape[1], x.shape[1], kernel, kernel)
 
 
-def _spread(weight: Tensor) -> Tensor:
+def spread(weight: Tensor) -> Tensor:
     """G w G' of every kernel: [36 o c]."""
     outputs, inputs, kernel, _ = weight.shape
     return (_kernel_matrix(kernel) @ weight.reshape(outputs * inputs, -1).t()).view(SIDE * SIDE, outputs, inputs)

@@ -1,0 +1,11 @@
+"""The model in the box: a small trained run that comes with the package, so that it draws right after installation.
+
+README.md beside this file is its card: data, licence, budget, scores, limits. The folder is one that `spt train` and
+`spt evaluate` wrote, less what only training needs.
+"""
+
+from pathlib import Path
+
+NAME = "box"  # in place of a run's folder, on the command line
+RUN = Path(__file__).parent
+WEIGHTS = RUN / "weights"
