@@ -22,6 +22,7 @@ from spt_dist.body import Joint, Label
 from spt_dist.infer import Predictor
 from spt_dist.joints import Keypoints
 from spt_dist.models.appearance import AppearanceGenerator
+from spt_dist.models.blocks import prepare
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.person import Person
 
@@ -55,7 +56,7 @@ def measure(settings: config.Config, poses: int, rounds: int, seed: int = 0, dev
     torch.manual_seed(seed)
     semantic = SemanticGenerator(settings.networks.semantic).to(device)
     appearance = AppearanceGenerator(settings.networks.appearance).to(device)
-    predictor = Predictor(semantic, appearance, settings, "whole")
+    predictor = Predictor(prepare(semantic), prepare(appearance), settings, "whole")
     person, targets = _scene(predictor.size, poses, seed)
     encoded = predictor.encode(person)
 
