@@ -71,6 +71,19 @@ def test_replicas_that_would_wait_for_ever_are_refused(app, values, there, words
     app.check_resources(config.Serve(**values, max_replicas=3), {"CPU": 3.0, "GPU": 1.5})
 
 
+def test_the_best_weights_are_served_on_request(app, monkeypatch, tmp_path):
+    best = config.Serve(weights="best")
+    with pytest.raises(ValueError, match="has no best weights"):
+        app.application(app.Arguments(run=tmp_path, serve=best))
+    (tmp_path / "weights-best").mkdir()
+    (tmp_path / "weights-best" / "card.json").write_text("{}")
+    assert app.application(app.Arguments(run=tmp_path, serve=best))
+    load = Mock()
+    monkeypatch.setattr("spt_dist.infer.Predictor.load", load)
+    app.Painter(str(tmp_path), best)
+    assert load.call_args.args == (tmp_path / "weights-best", "cpu")
+
+
 @pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (0.25, "cuda")])
 def test_painter_draws_where_its_share_is(app, monkeypatch, gpus, device):
     load = Mock()
