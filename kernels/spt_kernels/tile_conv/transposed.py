@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-from spt_kernels.tile_conv import cpu, op
+from spt_kernels.tile_conv import cpu, op, reference
 
 KERNEL, PADDING = 2, 1  # of a phase
 # Channels, and pixels of all maps together, below which torch's own is as fast; without `prepared`, where the weight
@@ -38,7 +37,7 @@ def tile_conv_transposed(
     channels, pixels = LEAST if prepared is None else LEAST_PREPARED
     large = x.shape[0] * x.shape[2] * x.shape[3] >= pixels
     if not (large and _fits(weight, channels) and x.device.type == "cpu" and x.dtype == torch.float32):
-        return F.conv_transpose2d(x, weight, stride=2, padding=1)
+        return reference.tile_conv_transposed(x, weight)
     if prepared is None:
         return _interleave(op._conv(x, _phases(weight), PADDING, False))
     return _interleave(_conv_prepared(x, prepared))
