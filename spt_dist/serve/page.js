@@ -127,8 +127,8 @@ async function ask() {
   asked?.abort();
   const mine = (asked = new AbortController());
   const start = performance.now();
-  const seconds = () => ((performance.now() - start) / 1000).toFixed(1);
-  const waitingFor = () => say(`Waiting for the networks to draw this person in this pose… ${seconds()} s`);
+  const seconds = (digits) => ((performance.now() - start) / 1000).toFixed(digits);
+  const waitingFor = () => say(`Waiting for the networks to draw this person in this pose… ${seconds(1)} s`);
   waitingFor();
   const clock = setInterval(waitingFor, 100);
   find("result").classList.add("waiting");
@@ -143,7 +143,7 @@ async function ask() {
     find("save").href = image;
     find("save").hidden = false;
     clearInterval(clock);
-    say(`Drawn in ${seconds()} s.`);
+    say(`Drawn in ${seconds(2)} s.`);
   } catch (error) {
     clearInterval(clock);
     if (mine !== asked) return;
