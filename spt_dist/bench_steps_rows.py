@@ -189,12 +189,13 @@ def _seconds(name: str, call: Call, say: Said) -> float:
 
 
 def _flops(call: Call) -> int:
-    """Of a call; `tile_conv` counted as the direct convolution."""
+    """Of a call; tiled convolutions counted as direct ones."""
     from torch.utils.flop_counter import FlopCounterMode  # 70 MB that belong to no way's peak
 
     ops = torch.ops.spt_kernels
     direct = {
         ops.tile_conv: lambda x, weight, *_, out_shape, **__: 2 * prod(weight[1:]) * prod(out_shape),
+        ops.tile_conv_prepared: lambda x, prepared, **__: 2 * 4 * prod(prepared[1:]) * prod(x) // x[1],
         ops.tile_conv_backward_data: lambda grad, weight, *_, **__: 2 * prod(weight[1:]) * prod(grad),
         ops.tile_conv_backward_weight: lambda grad, *_, out_shape, **__: 2 * prod(out_shape[1:]) * prod(grad),
     }
