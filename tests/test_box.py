@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from spt_dist import box
@@ -15,6 +16,7 @@ from spt_dist.data.synthetic import draw_folder
 from spt_dist.evaluation import score_pairs
 from spt_dist.held_out import COPIED, FLAT, GENERATED, draw, make_pairs
 from spt_dist.infer import Predictor
+from spt_dist.models.blocks import UpConv
 from spt_dist.serve.page import PEOPLE, read_gallery
 
 MOST_BYTES = 16_000_000
@@ -90,6 +92,13 @@ def test_it_is_prepared_only_to_draw():
     predictor = Predictor.load()
     prepared = [name for name, buffer in predictor.appearance.named_buffers() if buffer is not None]
     assert prepared
+    up = next(module for module in predictor.appearance.modules() if isinstance(module, UpConv))
+    x = torch.rand(1, up.in_channels, 32, 32)
+    with_gradient = up(x)
+    (gradient,) = torch.autograd.grad(with_gradient.sum(), up.weight)
+    assert gradient.abs().max() > 0
+    with torch.no_grad():
+        torch.testing.assert_close(up(x), with_gradient, rtol=0, atol=1e-5 * float(with_gradient.detach().abs().max()))
     predictor.appearance.train()
     assert not [name for name, buffer in predictor.appearance.named_buffers() if buffer is not None]
     assert all(p.requires_grad for p in predictor.appearance.parameters())

@@ -48,7 +48,10 @@ class DownBlock(nn.Module):
 
 
 class UpConv(nn.ConvTranspose2d):
-    """4x4 transposed convolution of stride 2; `prepare` saves time where the weight has stopped changing."""
+    """4x4 transposed convolution of stride 2; `prepare` saves time where the weight has stopped changing.
+
+    What is prepared is used without gradients only.
+    """
 
     prepared: Tensor | None
 
@@ -58,7 +61,7 @@ class UpConv(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """[b in h w] -> [b out 2h 2w]."""
-        return tile_conv_transposed(input, self.weight, self.prepared)
+        return tile_conv_transposed(input, self.weight, None if torch.is_grad_enabled() else self.prepared)
 
     def prepare(self) -> None:
         """Keep the weight in the form that multiplies fastest; forgotten when the network trains again."""
