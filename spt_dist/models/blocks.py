@@ -61,7 +61,7 @@ class UpConv(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """[b in h w] -> [b out 2h 2w]."""
-        if self.prepared is None or torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             return super().forward(input, output_size)
         return tile_conv_transposed(input, self.weight, self.prepared)
 

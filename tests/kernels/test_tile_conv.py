@@ -129,29 +129,20 @@ def doubling(b, c, o, h, w, seed=0):
 
 
 @pytest.mark.usefixtures("nan_filled_memory")
-@pytest.mark.parametrize("shape", [(1, 256, 64, 64, 128), (3, 257, 65, 61, 47)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 256, 64, 64, 128), (3, 257, 65, 61, 47), (4, 64, 16, 16, 16)], ids=str)
 def test_the_doubling_convolution_is_torchs(shape, monkeypatch):
     x, weight = doubling(*shape)
-    exact = [tensor.double().requires_grad_() for tensor in (x, weight)]
-    truth = F.conv_transpose2d(*exact, stride=2, padding=1)
-    grad = torch.randn(truth.shape, generator=torch.Generator().manual_seed(1))
-    truths = [truth, *torch.autograd.grad(truth, exact, grad.double())]
-    prepared = prepare_transposed(weight)
+    truth = F.conv_transpose2d(x.double(), weight.double(), stride=2, padding=1)
     monkeypatch.setattr(F, "conv_transpose2d", None)  # tiles, or nothing
-    leaves = [tensor.requires_grad_() for tensor in (x, weight)]
-    y = tile_conv_transposed(*leaves)
-    found = [y, *torch.autograd.grad(y, leaves, grad), tile_conv_transposed(x.detach(), weight, prepared)]
-    for ours, exactly in zip(found, [*truths, truth], strict=True):
-        assert ours.shape == exactly.shape
-        assert float((ours - exactly).detach().abs().max() / exactly.detach().abs().max()) < 1e-5
+    found = tile_conv_transposed(x, weight, prepare_transposed(weight))
+    assert found.shape == truth.shape
+    assert float((found - truth).abs().max() / truth.abs().max()) < 1e-5
 
 
-def test_a_doubling_convolution_of_little_is_torchs_own(monkeypatch):
-    monkeypatch.setattr(cpu, "spread", None)
-    for x, weight in (doubling(1, 256, 64, 8, 8), doubling(1, 32, 64, 64, 128)):
-        assert torch.equal(tile_conv_transposed(x, weight), F.conv_transpose2d(x, weight, stride=2, padding=1))
-    wide = [tensor.double() for tensor in doubling(1, 256, 64, 64, 128)]
-    assert tile_conv_transposed(*wide).dtype == torch.float64
+def test_a_doubling_convolution_of_little_is_torchs_own():
+    for x, weight in (doubling(1, 64, 16, 8, 8), doubling(1, 32, 64, 64, 128)):
+        found = tile_conv_transposed(x, weight, prepare_transposed(weight))
+        assert torch.equal(found, F.conv_transpose2d(x, weight, stride=2, padding=1))
 
 
 def test_what_is_of_no_use_is_not_prepared():
@@ -164,19 +155,3 @@ def test_what_is_of_no_use_is_not_prepared():
 def test_torch_knows_the_prepared_form():
     x, weight = doubling(1, 64, 16, 32, 32)
     torch.library.opcheck(transposed._conv_prepared, (x, prepare_transposed(weight)))
-    torch.library.opcheck(transposed._interleave, (torch.randn(2, 8, 4, 6, requires_grad=True),))
-
-
-def test_the_doubling_convolution_compiles_as_one_graph():
-    x, weight = doubling(1, 256, 64, 64, 128)
-    weight = transposed._phases(weight)
-
-    def convolve(x, weight):
-        return transposed._interleave(torch.ops.spt_kernels.tile_conv(x, weight, 1, False))
-
-    def gradients(function):
-        leaves = [tensor.clone().requires_grad_() for tensor in (x, weight)]
-        y = function(*leaves)
-        return y, *torch.autograd.grad(y.square().sum(), leaves)
-
-    assert_close(gradients(torch.compile(convolve, fullgraph=True, backend="aot_eager")), gradients(convolve))

@@ -9,11 +9,10 @@ from papers import (
     SETTINGS,
     assert_same_gradients,
     cycle,
-    engines_of,
     only,
     paper_terms,
     turn_of,
-)  # fmt: skip
+)
 from torch.testing import assert_close
 
 from spt_dist.train import phases
@@ -21,11 +20,6 @@ from spt_dist.train.phases import Turn, train_phase
 from spt_dist.train.state import build_networks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*random network.*:UserWarning")
-
-
-@pytest.fixture
-def engines():
-    return engines_of()
 
 
 @pytest.mark.parametrize("name", PAPER)

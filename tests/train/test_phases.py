@@ -20,7 +20,7 @@ from papers import (
     paper_terms,
     people,
     turn_of,
-)  # fmt: skip
+)
 from torch.testing import assert_close
 
 from spt_dist import config
@@ -33,11 +33,6 @@ from spt_dist.train.scene import build_scene
 from spt_dist.train.state import build_networks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*random network.*:UserWarning")
-
-
-@pytest.fixture
-def engines():
-    return engines_of()
 
 
 def test_the_appearance_objective_is_the_papers(engines):

@@ -1,7 +1,6 @@
 """What is timed: every op as ours, as its definition in eager torch, and as published, on the same inputs."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,20 +149,17 @@ def _tile_conv(shape: Shape, scene: Scene, dtype: torch.dtype) -> Case:
     return Case(spellings, (x,), costs, ("tile_conv", args))
 
 
-def _doubling(shape: Shape, scene: Scene, dtype: torch.dtype, prepared: bool) -> Case:
-    """To a quarter of the channels, as in the decoders: with a weight in training, or with one that only draws."""
-    x, channels = _features(shape, scene, dtype, 0, leaf=not prepared), shape.channels
+def _doubling(shape: Shape, scene: Scene, dtype: torch.dtype) -> Case:
+    """To a quarter of the channels, as in the decoders, with a weight that only draws."""
+    x, channels = _features(shape, scene, dtype, 0, leaf=False), shape.channels
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(channels, channels // 4, 4, 4, generator=generator).to(x) / (4 * channels) ** 0.5
-    ready = spt_kernels.prepare_transposed(weight) if prepared else None
-    leaves = () if prepared else (x, weight.requires_grad_())
-    cost = conv_cost.transposed_cost(x.detach(), weight.detach())
+    args = (x, weight, spt_kernels.prepare_transposed(weight))
     spellings: dict[str, Spelling] = {
-        "ours": lambda: spt_kernels.tile_conv_transposed(x, weight, ready),
+        "ours": lambda: spt_kernels.tile_conv_transposed(*args),
         "eager": lambda: conv_reference.tile_conv_transposed(x, weight),
     }
-    costs = {FORWARD: cost} if prepared else {FORWARD: cost, BOTH: _plus(cost, _plus(cost, cost))}
-    return Case(spellings, leaves, costs, ("tile_conv_transposed", (x, weight, ready)))
+    return Case(spellings, (), {FORWARD: conv_cost.transposed_cost(x, weight)}, ("tile_conv_transposed", args))
 
 
 def _plus(a: Cost, b: Cost) -> Cost:
@@ -176,6 +172,5 @@ CASES = {
     "pose_maps": _pose_maps,
     "norm_act": _norm,
     "tile_conv": _tile_conv,
-    "tile_conv_transposed": partial(_doubling, prepared=False),
-    "tile_conv_prepared": partial(_doubling, prepared=True),
+    "tile_conv_transposed": _doubling,
 }
