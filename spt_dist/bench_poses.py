@@ -4,8 +4,8 @@
 
 A full pass is `Predictor.generate`: frame, view, both encoders, both decoders, bytes. A further pose is
 `Predictor.poses` on a person encoded before, one at a time and several together. The networks are the config's with
-random weights: time does not depend on them. The three are timed in turn, round by round, in this one process, so that
-whatever else the machine does falls on all of them; numbers are medians.
+random weights: time does not depend on them. The three are timed in turn, round by round, in this one process, which
+keeps freed memory as a replica does, so that whatever else the machine does falls on all of them; numbers are medians.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from spt_kernels import keep_memory
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
@@ -102,6 +103,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
+    keep_memory()
     settings = config.load(chosen.config) if chosen.config else config.Config()
     cost = measure(settings, chosen.poses, chosen.rounds, device=chosen.device)
     size = "x".join(map(str, settings.data.image_size))

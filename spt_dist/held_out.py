@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from spt_dist import pictures
 from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import Batch, Sample, collate
 from spt_dist.infer import Predictor
-from spt_dist.models.inputs import one_hot, to_bytes, to_float
+from spt_dist.models.inputs import one_hot, to_bytes, to_float, to_labels
 from spt_dist.regions import flat_fill
 
 BATCH, GRID_ROWS = 16, 8
@@ -81,7 +80,7 @@ def draw(predictor: Predictor, pairs: list[Pair]) -> Drawn:
     image, parsing = predictor.draw(
         on_device.images, on_device.labels, on_device.joints, target.joints.to(predictor.device)
     )
-    image, labels = image.cpu(), parsing.argmax(1).to(torch.uint8).cpu()
+    image, labels = image.cpu(), to_labels(parsing).cpu()
     flat = flat_fill(to_float(source.images), one_hot(source.labels), one_hot(labels))
     variants = {GENERATED: to_bytes(image), COPIED: source.images, FLAT: to_bytes(flat)}
     return Drawn(pairs, source, target, variants, labels)

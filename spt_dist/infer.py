@@ -27,7 +27,7 @@ from spt_dist.geometry import heatmaps, part_warps
 from spt_dist.joints import Keypoints
 from spt_dist.models.appearance import AppearanceGenerator, Source
 from spt_dist.models.blocks import prepare
-from spt_dist.models.inputs import one_hot, to_bytes, to_float, view
+from spt_dist.models.inputs import one_hot, to_bytes, to_float, to_labels, view
 from spt_dist.models.semantic import SemanticGenerator, SourceMaps
 from spt_dist.models.weights import load_weights
 from spt_dist.person import (
@@ -252,7 +252,7 @@ class Predictor:
         warps = part_warps(joints, encoded.joints, self.size, self.settings.networks.appearance.max_stretch)
         parsing = self.semantic.decode(encoded.maps, maps, warps).softmax(1)
         smooth = avg_pool2d(parsing, 3, stride=1, padding=1, count_include_pad=False)  # no single pixels
-        return smooth[0].argmax(0).to(torch.uint8).cpu().numpy()
+        return to_labels(smooth)[0].cpu().numpy()
 
     def _paint(self, encoded: Encoded, labels: LabelArray, joints: Joints) -> ImageArray:
         """One encoded source, painted into a map of labels."""
@@ -272,7 +272,7 @@ class Predictor:
 
 
 def _arrays(images: torch.Tensor, parsing: Parsing) -> list[Generated]:
-    pairs = zip(to_bytes(images).cpu().numpy(), parsing.argmax(1).to(torch.uint8).cpu().numpy(), strict=True)
+    pairs = zip(to_bytes(images).cpu().numpy(), to_labels(parsing).cpu().numpy(), strict=True)
     return [Generated(*pair) for pair in pairs]
 
 

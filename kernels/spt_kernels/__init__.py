@@ -1,5 +1,6 @@
 """Tensor operations of part-wise person generation, each with its definition, a fast CPU form and a Triton kernel."""
 
+from spt_kernels.memory import keep_memory
 from spt_kernels.norm_act import norm_act
 from spt_kernels.part_masks import part_masks
 from spt_kernels.part_warp import part_warp
@@ -8,6 +9,7 @@ from spt_kernels.semantic_gram import semantic_gram, semantic_gram_soft, semanti
 from spt_kernels.tile_conv import prepare_transposed, tile_conv, tile_conv_transposed
 
 __all__ = [
+    "keep_memory",
     "norm_act",
     "part_masks",
     "part_warp",

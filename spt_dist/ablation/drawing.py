@@ -11,7 +11,7 @@ from spt_dist.data.schema import Batch, collate
 from spt_dist.geometry import part_warps
 from spt_dist.held_out import Pair
 from spt_dist.infer import Predictor
-from spt_dist.models.inputs import one_hot, to_bytes, to_float, view
+from spt_dist.models.inputs import one_hot, to_bytes, to_float, to_labels, view
 from spt_dist.models.unet import warp_features
 from spt_dist.regions import flat_fill
 from spt_dist.types import ImageBytes, LabelBytes
@@ -79,7 +79,7 @@ def flat_in(shown: Shown, test: Test) -> Shown:
 def _draw(predictor: Predictor, test: Test, maps: Maps, pseudo_pairs: PseudoPairs) -> Shown:
     if maps == "predicted":
         image, parsing = predictor.draw(test.source.images, test.source.labels, *(batch.joints for batch in test))
-        return Shown(to_bytes(image), parsing.argmax(1).to(torch.uint8))
+        return Shown(to_bytes(image), to_labels(parsing))
     labels = test.target.labels if maps == "true" else pseudo_pairs.match(test.source, test.target.joints)[0]
     return Shown(to_bytes(_paint(predictor, test, one_hot(labels))), labels)
 

@@ -20,7 +20,7 @@ from spt_dist.data.schema import Batch, Sample, collate
 from spt_dist.data.synthetic import draw, sample_person, sample_pose
 from spt_dist.geometry import heatmaps
 from spt_dist.models.blocks import UpBlock
-from spt_dist.models.inputs import to_float
+from spt_dist.models.inputs import to_float, to_labels
 from spt_dist.models.pose_detector import PoseDetector
 from spt_dist.models.unet import Encoder
 from spt_dist.types import ImageBytes, Images, Joints, LabelBytes, Parsing
@@ -65,7 +65,7 @@ class Judges:
     @torch.no_grad()
     def parse(self, images: ImageBytes) -> LabelBytes:
         """The parsing maps that the parser sees."""
-        parts = [self.parser(to_float(part)).argmax(1).to(torch.uint8) for part in images.split(SCORED_AT_ONCE)]
+        parts = [to_labels(self.parser(to_float(part))) for part in images.split(SCORED_AT_ONCE)]
         return torch.cat(parts)
 
     @torch.no_grad()

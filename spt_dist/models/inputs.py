@@ -66,6 +66,11 @@ def one_hot(labels: LabelBytes, out: Parsing | None = None) -> Parsing:
     return torch.eq(labels[:, None], each, out=out)
 
 
+def to_labels(parsing: Parsing) -> LabelBytes:
+    """The likeliest label of every pixel, uint8 [b h w]; of equals the first. (`argmax` takes ten times as long.)"""
+    return parsing.detach().max(1).indices.to(torch.uint8)
+
+
 def foreground(parsing: Parsing) -> NetworkParsing:
     """The parsing without its background, as the published networks read it."""
     return parsing[:, 1:]

@@ -51,10 +51,12 @@ class Painter:
 
     def __init__(self, run: str, limits: config.Serve):
         import torch
+        from spt_kernels import keep_memory
 
         from spt_dist.infer import Predictor
         from spt_dist.models.weights import weights_folder
 
+        keep_memory()
         torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
         self.predictor = Predictor.load(
             weights_folder(run, limits.weights), "cuda" if limits.gpus_per_replica else "cpu"

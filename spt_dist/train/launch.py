@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from spt_kernels import keep_memory
 
 from spt_dist import config, local_ray
 from spt_dist.train.engine import DeepSpeedEngine, PlainEngine, init_deepspeed
@@ -123,6 +124,7 @@ def _ray_worker(plan: dict[str, Any]) -> None:
     context = ray.train.get_context()
     settings = config.from_tree(plan["config"])
     os.chdir(plan["folder"])
+    keep_memory()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     init_deepspeed(ranks.device)
     share = micro_batch(settings, ranks.size)
@@ -136,13 +138,8 @@ def _ray_worker(plan: dict[str, Any]) -> None:
 
 
 def _worker_environment(settings: config.Config) -> dict[str, str]:
-    """What a worker needs to find: ninja on the path; on CPUs also its accelerator, its threads, and memory kept.
-
-    By default the allocator gives large blocks back to the system after every use, and a step pays for them in page
-    faults: a warp's forward then takes twice as long.
-    """
+    """What a worker needs to find: ninja on the path; on CPUs also its accelerator and its threads."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     if settings.train.use_gpu:
         return {"PATH": path}
-    keep = {"MALLOC_TRIM_THRESHOLD_": str(1 << 30), "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
-    return {"PATH": path, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"} | keep
+    return {"PATH": path, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
-from spt_dist.models.inputs import one_hot
+from spt_dist.models.inputs import one_hot, to_labels
 from spt_dist.train.engine import Engine, frozen_except
 from spt_dist.train.judging import taken_at_once
 from spt_dist.train.precision import in_precision
@@ -166,7 +166,7 @@ def _content(drawing: Drawing) -> Tensor:
 def _style(drawing: Drawing) -> Tensor:
     real_a, fake_b, fake_a = drawing.features
     features, reference = drawing.turn.config.networks.features, drawing.reference
-    labels_b = drawing.parsing_b.argmax(1).to(torch.uint8)
+    labels_b = to_labels(drawing.parsing_b)
     if features.style == "patch":
         joints_b = drawing.scene.target.joints
         return losses.patch_style(fake_b, real_a, fake_a, reference.joints, joints_b, by_area=features.normalise)
@@ -225,7 +225,7 @@ def _judged(turn: Turn, images: Tensor, maps: Tensor) -> Tensor:
     if not networks.image_discriminator_reads_parsing:
         return images
     if networks.discriminator.maps == "hard":
-        maps = one_hot(maps.argmax(1).to(torch.uint8)) + maps - maps.detach()
+        maps = one_hot(to_labels(maps)) + maps - maps.detach()
     return torch.cat([images, maps[:, 1:]], 1)
 
 

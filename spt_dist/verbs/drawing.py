@@ -4,11 +4,14 @@ A PERSON is FOLDER:NAME, a picture of a folder as `spt draw` makes it, or IMAGE,
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spt_dist.verbs.shared import BOX, Model, Overrides, Weights, app
+
+if TYPE_CHECKING:
+    from spt_dist.infer import Predictor
 
 People = Annotated[list[str], typer.Argument(help="Each FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png or .jpg.")]
@@ -28,10 +31,9 @@ def generate(
 ) -> None:
     """Draw one person in one pose; without RUN by the model in the box."""
     from spt_dist import pictures
-    from spt_dist.infer import Predictor, read_keypoints, read_person
-    from spt_dist.models.weights import weights_folder
+    from spt_dist.infer import read_keypoints, read_person
 
-    predictor, wanted = Predictor.load(weights_folder(run, weights)), read_keypoints(pose)
+    predictor, wanted = _predictor(run, weights), read_keypoints(pose)
     drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size)
     pictures.save(drawn.image, out)
     typer.echo(str(out))
@@ -53,15 +55,13 @@ def poses(
 ) -> None:
     """Draw people in many poses, each person encoded once."""
     from spt_dist import pictures, sheets
-    from spt_dist.infer import Predictor
     from spt_dist.joints import interpolate
-    from spt_dist.models.weights import weights_folder
     from spt_dist.person import find_person, read_keypoints, read_sequence
 
     wanted = [read_keypoints(words) for words in pose] + (read_sequence(sequence) if sequence else [])
     if not wanted:
         raise ValueError("no pose is given; name some with --pose, or a file of them with --sequence")
-    predictor = Predictor.load(weights_folder(run, weights))
+    predictor = _predictor(run, weights)
     joints = interpolate([predictor.frame_pose(each) for each in wanted], between)
     encoded = [predictor.encode(find_person(words)) for words in people]
     moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints)) for person in encoded]
@@ -88,14 +88,12 @@ def transfer(
     """Dress the first person in the second's clothes, the third in the fourth's, and so on."""
     from spt_dist import pictures, sheets
     from spt_dist.applications import parse_labels
-    from spt_dist.infer import Predictor
-    from spt_dist.models.weights import weights_folder
     from spt_dist.person import find_person
 
     chosen, found = parse_labels(labels), [find_person(words) for words in people]
     if len(found) % 2:
         raise ValueError(f"{len(found)} people are given; name them in pairs, who wears and who gives")
-    predictor, rows = Predictor.load(weights_folder(run, weights)), []
+    predictor, rows = _predictor(run, weights), []
     for wearer, giver in zip(found[::2], found[1::2], strict=True):
         orders = ((wearer, giver), (giver, wearer)) if both else ((wearer, giver),)
         drawn = [predictor.transfer(*order, chosen) for order in orders]
@@ -120,8 +118,6 @@ def edit(
     """Change a person's parsing map and repaint what changed: one person by every --edit, or each by its own."""
     from spt_dist import pictures, sheets
     from spt_dist.edits import EDITS, edit_labels
-    from spt_dist.infer import Predictor
-    from spt_dist.models.weights import weights_folder
     from spt_dist.person import find_person, read_parsing
 
     if bool(edits) == bool(parsing_edited):
@@ -129,7 +125,7 @@ def edit(
     names = edits or [str(parsing_edited)]
     if len(people) not in (1, len(names)):
         raise ValueError(f"{len(people)} people and {len(names)} edits; give one person, or one for each edit")
-    predictor, rows = Predictor.load(weights_folder(run, weights)), []
+    predictor, rows = _predictor(run, weights), []
     for words, name in zip(people * len(names) if len(people) == 1 else people, names, strict=True):
         person = find_person(words)
         edited = read_parsing(name) if parsing_edited else edit_labels(name, person.labels, person.joints)
@@ -147,3 +143,13 @@ def serve(run: Model = BOX, overrides: Overrides = []) -> None:  # noqa: B006
     from spt_dist.serve.app import run as start
 
     start(run, load_run(run, tuple(overrides)).serve, blocking=True)
+
+
+def _predictor(run: Path, weights: str) -> "Predictor":
+    from spt_kernels import keep_memory
+
+    from spt_dist.infer import Predictor
+    from spt_dist.models.weights import weights_folder
+
+    keep_memory()
+    return Predictor.load(weights_folder(run, weights))

@@ -18,7 +18,7 @@ from spt_kernels.bench.rows import RedError, Row, measure
 from spt_kernels.bench.scene import PEOPLE
 from spt_kernels.bench.shapes import SHAPES
 from spt_kernels.bench.tables import ceilings, missed, roofline, to_markdown, to_table
-from spt_kernels.bench.timing import keep_memory
+from spt_kernels.memory import keep_memory
 from spt_kernels.proof.pages import replace_between
 
 ERRORS = Console(stderr=True)

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 SHORTEST_S = 2e-3  # a shorter call is repeated within a round
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-KEEPS, SETTLED = (1 << 30, 1 << 30), (64 << 20, 32 << 20)  # what they are set to; where glibc's own come to rest
 FLUSH_BYTES = 256 * 2**20  # written between calls on a GPU: larger than its cache
 
 
@@ -23,17 +21,6 @@ class Times(NamedTuple):
     median: float
     p20: float
     p80: float
-
-
-def keep_memory(keep: bool = True) -> None:
-    """Let glibc keep freed blocks, as `spt train` does for its workers; else page faults are timed with every call.
-
-    Without `keep`, glibc's own thresholds are put back, as large as it lets them grow by itself.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        for parameter, value in zip((M_TRIM_THRESHOLD, M_MMAP_THRESHOLD), KEEPS if keep else SETTLED, strict=True):
-            libc.mallopt(parameter, value)
 
 
 def run(spelling: Callable[[], Tensor | tuple[Tensor, ...]], leaves: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
