@@ -56,6 +56,7 @@ class Appearance:
     local_enhancer: bool = False  # coarse to fine: the global network at half size, then the local one
     dropout: Fraction = 0.5
     warped_levels: Count = 4
+    smooth_parsing: bool = False  # our own: H_S's logits averaged over 3x3 px, which leaves no single wrong pixels
     reads_parsing: bool = True  # False: the paper's baseline without parsing maps
     flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
     blend: tuple[

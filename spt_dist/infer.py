@@ -17,17 +17,16 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d
 
 from spt_dist import box, config
 from spt_dist.applications import collage, grow, paste, swap_garments, with_rim
 from spt_dist.body import CLOTHING_LABELS, Label
 from spt_dist.data.frame import Framed, FrameRule, frame, frame_joints
-from spt_dist.geometry import heatmaps, part_warps
+from spt_dist.geometry import PartWarps, heatmaps, part_warps
 from spt_dist.joints import Keypoints
 from spt_dist.models.appearance import AppearanceGenerator, Source
 from spt_dist.models.blocks import prepare
-from spt_dist.models.inputs import one_hot, to_bytes, to_float, to_labels, view
+from spt_dist.models.inputs import one_hot, parsing_to_read, to_bytes, to_float, to_labels, view
 from spt_dist.models.semantic import SemanticGenerator, SourceMaps
 from spt_dist.models.weights import load_weights
 from spt_dist.person import (
@@ -42,7 +41,7 @@ from spt_dist.person import (
     read_person,
 )
 from spt_dist.regions import fill_background
-from spt_dist.types import ImageBytes, Joints, LabelBytes, Parsing
+from spt_dist.types import Heatmaps, ImageBytes, Joints, LabelBytes, Parsing
 
 __all__ = ["EncodedPerson", "Generated", "Keypoints", "Person", "Predictor", "check", "read_keypoints", "read_person"]
 
@@ -235,11 +234,19 @@ class Predictor:
         self, encoded: Encoded, target_joints: Joints, parsing: Parsing | None = None
     ) -> tuple[torch.Tensor, Parsing]:
         """Encoded sources in one pose each, painted into `parsing` where it is given, else into what H_S draws."""
-        maps = heatmaps(target_joints, self.size, self.settings.data.heatmap_sigma_px)
-        warps = part_warps(target_joints, encoded.joints, self.size, self.settings.networks.appearance.max_stretch)
+        maps, warps = self._wanted(encoded, target_joints)
         if parsing is None:
-            parsing = self.semantic.decode(encoded.maps, maps, warps).softmax(1)
+            parsing = self._parsing(encoded, maps, warps)
         return self.appearance.decode(encoded.source, parsing, maps, warps), parsing
+
+    def _wanted(self, encoded: Encoded, joints: Joints) -> tuple[Heatmaps, PartWarps]:
+        """A pose as the generators read it: heat maps, and where each part comes from."""
+        maps = heatmaps(joints, self.size, self.settings.data.heatmap_sigma_px)
+        return maps, part_warps(joints, encoded.joints, self.size, self.settings.networks.appearance.max_stretch)
+
+    def _parsing(self, encoded: Encoded, maps: Heatmaps, warps: PartWarps) -> Parsing:
+        logits = self.semantic.decode(encoded.maps, maps, warps)
+        return parsing_to_read(logits, self.settings.networks.appearance.smooth_parsing)
 
     def _tensors(self, framed: Framed) -> tuple[ImageBytes, LabelBytes, Joints]:
         image, labels, joints = (torch.from_numpy(each[None].copy()).to(self.device) for each in framed)
@@ -248,11 +255,7 @@ class Predictor:
     @torch.no_grad()
     def _moved_labels(self, encoded: Encoded, joints: Joints) -> LabelArray:
         """H_S's map of the encoded person in another pose."""
-        maps = heatmaps(joints, self.size, self.settings.data.heatmap_sigma_px)
-        warps = part_warps(joints, encoded.joints, self.size, self.settings.networks.appearance.max_stretch)
-        parsing = self.semantic.decode(encoded.maps, maps, warps).softmax(1)
-        smooth = avg_pool2d(parsing, 3, stride=1, padding=1, count_include_pad=False)  # no single pixels
-        return to_labels(smooth)[0].cpu().numpy()
+        return to_labels(self._parsing(encoded, *self._wanted(encoded, joints)))[0].cpu().numpy()
 
     def _paint(self, encoded: Encoded, labels: LabelArray, joints: Joints) -> ImageArray:
         """One encoded source, painted into a map of labels."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from spt_dist.body import Joint, Label
 from spt_dist.geometry import heatmaps
@@ -69,6 +69,15 @@ def one_hot(labels: LabelBytes, out: Parsing | None = None) -> Parsing:
 def to_labels(parsing: Parsing) -> LabelBytes:
     """The likeliest label of every pixel, uint8 [b h w]; of equals the first. (`argmax` takes ten times as long.)"""
     return parsing.detach().max(1).indices.to(torch.uint8)
+
+
+def parsing_to_read(logits: Parsing, smooth: bool) -> Parsing:
+    """H_S's logits as the soft parsing that H_A reads; `smooth` averages them over 3x3 px.
+
+    Transposed convolutions leave single pixels of other labels. H_S's own losses see the logits as they are: trained
+    through the average it learns to undo it.
+    """
+    return (avg_pool2d(logits, 3, stride=1, padding=1, count_include_pad=False) if smooth else logits).softmax(1)
 
 
 def foreground(parsing: Parsing) -> NetworkParsing:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
-from spt_dist.models.inputs import one_hot, to_labels
+from spt_dist.models.inputs import one_hot, parsing_to_read, to_labels
 from spt_dist.train.engine import Engine, frozen_except
 from spt_dist.train.judging import taken_at_once
 from spt_dist.train.precision import in_precision
@@ -109,7 +109,7 @@ class Drawing:
             self.parsing_b = source.parsing
         else:
             logits = networks["semantic"](source.maps, target.heatmaps, scene.there)
-            self.parsing_b = logits.softmax(1)
+            self.parsing_b = parsing_to_read(logits, turn.config.networks.appearance.smooth_parsing)
         draw = networks["appearance"]
         self.fake_b: Tensor = draw(
             source.image, source.parsing, source.heatmaps, self.parsing_b, target.heatmaps, scene.there, turn.alpha

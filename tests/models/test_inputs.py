@@ -3,7 +3,17 @@ from torch.testing import assert_close
 
 from spt_dist.body import Joint, Label
 from spt_dist.geometry import heatmaps
-from spt_dist.models.inputs import halve_heatmaps, halve_image, halve_parsing, one_hot, to_bytes, to_float, view
+from spt_dist.models.inputs import (
+    halve_heatmaps,
+    halve_image,
+    halve_parsing,
+    one_hot,
+    parsing_to_read,
+    to_bytes,
+    to_float,
+    to_labels,
+    view,
+)
 
 
 def test_bytes_survive_the_way_in_and_out() -> None:
@@ -18,6 +28,26 @@ def test_bytes_survive_the_way_in_and_out() -> None:
 def test_bytes_are_clipped_and_rounded() -> None:
     pixels = torch.tensor([-3.0, 3.0, 0.0, 100.4 / 127.5 - 1])[None, None, None].repeat(1, 3, 1, 1)
     assert to_bytes(pixels)[0, 0, :, 0].tolist() == [0, 255, 128, 100]
+
+
+def test_the_likeliest_label_is_the_first_of_equals() -> None:
+    parsing = torch.rand(2, len(Label), 5, 3, generator=torch.Generator().manual_seed(0))
+    parsing[0, [4, 7], 0, 0] = 2.0
+    labels = to_labels(parsing)
+    assert labels.dtype == torch.uint8
+    assert labels[0, 0, 0] == 4
+    assert torch.equal(labels.long(), parsing.argmax(1))
+
+
+def test_a_smooth_parsing_has_no_single_pixels() -> None:
+    logits = torch.zeros(1, len(Label), 6, 6)
+    logits[:, 3] = 2.0
+    logits[0, 5, 2, 2] = 5.0  # one pixel of another label
+    assert to_labels(parsing_to_read(logits, smooth=False))[0, 2, 2] == 5
+    smooth = parsing_to_read(logits, smooth=True)
+    assert (to_labels(smooth) == 3).all()
+    assert_close(smooth.sum(1), torch.ones(1, 6, 6))
+    assert_close(smooth[..., 0, 0], logits[..., :2, :2].mean((2, 3)).softmax(1))  # at the border, of what there is
 
 
 def test_each_label_has_its_channel() -> None:

@@ -27,6 +27,7 @@ from spt_dist import config
 from spt_dist.body import TORSO_JOINTS
 from spt_dist.data.schema import Pairs
 from spt_dist.models.features import PerceptualFeatures
+from spt_dist.models.inputs import parsing_to_read
 from spt_dist.train import phases
 from spt_dist.train.phases import STAGES, Drawing, Phase, Turn, phases_of, train_phase
 from spt_dist.train.scene import build_scene
@@ -100,6 +101,18 @@ def test_the_semantic_objective_is_cross_entropy_and_one_adversarial_term(engine
     total = -(logits.log_softmax(1) * pseudo.view.parsing).sum(1).mean() + adversarial
     assert engines["semantic"].losses == [pytest.approx(total.item(), rel=1e-5)]
     assert_same_gradients(engines["semantic"], total)
+
+
+def test_pictures_are_painted_into_a_smooth_parsing_and_the_semantic_objective_stays(engines):
+    appearance = replace(SETTINGS.networks.appearance, smooth_parsing=True)
+    turn = turn_of(replace(SETTINGS, networks=replace(SETTINGS.networks, appearance=appearance)))
+    turn.networks = {name: engine.module for name, engine in engines.items()}
+    scene = turn.scene
+    logits = turn.networks["semantic"](scene.source.maps, scene.target.heatmaps, scene.there)
+    assert_close(Drawing(turn).parsing_b, parsing_to_read(logits, smooth=True))
+    rough = turn_of()
+    rough.networks = turn.networks
+    assert phases.semantic_terms(turn) == phases.semantic_terms(rough)
 
 
 def test_in_the_own_pose_both_pictures_are_one_drawing(engines):
