@@ -17,8 +17,8 @@ from torch import Tensor
 
 from spt_dist import config, metrics
 from spt_dist.body import WARP_PARTS, Joint, WarpPart
+from spt_dist.data.files import read_tars
 from spt_dist.data.manifest import Manifest
-from spt_dist.data.opencv import read_tars
 from spt_dist.data.pairs import distances, normalised
 from spt_dist.data.schema import flip_joints
 from spt_dist.held_out import Drawn, picture_row

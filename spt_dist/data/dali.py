@@ -1,12 +1,7 @@
-"""Reading shards with NVIDIA DALI: the only door to `nvidia.dali`.
+"""Decoding with NVIDIA DALI: the only door to `nvidia.dali`.
 
-DALI reads, decodes and batches in its own threads: on the CPU when the plan's device is `cpu`, else JPEGs are decoded
-on the GPU and batches are born there. Each rank reads its own contiguous share of the split; the shares move on and the
-shards change their order with every epoch, and a buffer shuffles within. Shares are padded to whole batches, so that an
-epoch begins with a batch; what was padded is thrown away here.
-
-A position is DALI's own checkpoint. DALI loads one into a pipeline over other shards without a word: `pipeline.Reader`
-compares the data's hash, the ranks and the batch before it gets here.
+DALI is given the samples' bytes and decodes and batches them in its own threads, ahead of the training: on the CPU when
+the plan's device is `cpu`, else JPEGs are decoded on the GPU and batches are born there.
 
 DALI cannot leave out a broken sample, and decodes a JPEG with flipped bits silently. It relies on `pack`, which decoded
 every sample and wrote down the shards' SHA-256: `Manifest.verify` finds out whether they are still the same.
@@ -15,17 +10,20 @@ every sample and wrote down the shards' SHA-256: `Manifest.verify` finds out whe
 import importlib.util
 import json
 import os
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from spt_dist.body import Joint
-from spt_dist.data.plan import Plan
-from spt_dist.data.schema import KEYS, NPY_HEADER_BYTES, Batch, DataError
+from spt_dist.data.files import Files
+from spt_dist.data.plan import Numbers, Plan
+from spt_dist.data.schema import NPY_HEADER_BYTES, Batch, DataError
 
 MOST_THREADS = 4
+KEYS = ("jpg", "parsing.png", "pose.npy")  # what DALI decodes; names are read here
 
 
 def available() -> bool:
@@ -36,54 +34,30 @@ def available() -> bool:
         return False
 
 
-class DaliStream:
-    """A `Stream` through DALI's webdataset reader."""
+def decode(plan: Plan, numbers: Numbers) -> Iterator[Batch]:
+    """See `Decode`; `DataError` when DALI cannot read a sample."""
+    files, waiting = Files(plan.manifest, plan.split), deque[list[str]]()
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._drawn = 0
-        self._pipeline = _build(plan, checkpoint=None)
+    def feed() -> tuple[list[np.ndarray], ...]:
+        read = [files.read(number) for number in next(numbers)]
+        waiting.append([json.loads(each["json"])["id"] for each in read])
+        return tuple([np.frombuffer(each[key], np.uint8) for each in read] for key in KEYS)
 
-    def draw(self) -> Batch:
-        """The next batch; see `Stream`. Raises `DataError` when DALI cannot read a sample."""
-        if self._drawn == self._plan.batches:
-            for _ in range(_padded_batches(self._plan) - self._drawn):
-                self._run()
-            self._drawn = 0
-        images, labels, joints, about = self._run()
-        self._drawn += 1
-        ids = [json.loads(bytes(np.array(about[slot])))["id"] for slot in range(len(about))]
-        return Batch(ids, _tensor(images), _tensor(labels)[..., 0], _tensor(joints))
-
-    def position(self) -> dict[str, Any]:
-        """DALI's checkpoint, and how many batches of the epoch are drawn."""
-        return {"drawn": self._drawn, "checkpoint": self._pipeline.checkpoint()}
-
-    def seek(self, position: dict[str, Any]) -> None:
-        """See `Stream`."""
-        self._drawn = position["drawn"]
-        self._pipeline = _build(self._plan, position["checkpoint"])
-
-    def _run(self) -> Any:
-        device = torch.device(self._plan.device)
+    pipeline, device = _build(plan, feed), torch.device(plan.device)
+    while True:
         try:
             if device.type == "cpu":
-                return self._pipeline.run()
-            # On our stream: DALI then takes its memory back in that stream's order, after our copies.
-            return self._pipeline.run(cuda_stream=torch.cuda.current_stream(device).cuda_stream)
+                images, labels, joints = pipeline.run()
+            else:  # on our stream: DALI then takes its memory back in that stream's order, after our copies
+                images, labels, joints = pipeline.run(cuda_stream=torch.cuda.current_stream(device).cuda_stream)
         except RuntimeError as error:
-            folder = self._plan.manifest.folder
+            folder = plan.manifest.folder
             raise DataError(f"DALI cannot read `{folder}`; is it damaged (`Manifest.verify`)? {error}") from error
+        yield Batch(waiting.popleft(), _tensor(images), _tensor(labels)[..., 0], _tensor(joints))
 
 
-def _padded_batches(plan: Plan) -> int:
-    """How many batches DALI's own epoch has: every share padded to the longest, and that to whole batches."""
-    share = -(-plan.samples // plan.world_size)
-    return -(-share // plan.batch)
-
-
-def _build(plan: Plan, checkpoint: bytes | None) -> Any:
-    """The pipeline: images uint8 [b, h, w, 3], labels uint8 [b, h, w, 1], joints float32 [b, 18, 3], json bytes."""
+def _build(plan: Plan, feed: Any) -> Any:
+    """The pipeline: images uint8 [b, h, w, 3], labels uint8 [b, h, w, 1], joints float32 [b, 18, 3]."""
     from nvidia import dali
     from nvidia.dali.pipeline import Pipeline
 
@@ -91,36 +65,19 @@ def _build(plan: Plan, checkpoint: bytes | None) -> Any:
     types: Any = dali.types
     device = torch.device(plan.device)
     on_gpu = device.type == "cuda"
-    paths = plan.manifest.paths(plan.split)
     pipeline = Pipeline(
         batch_size=plan.batch,
-        num_threads=max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // plan.world_size)),
+        num_threads=max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) // plan.ranks)),
         device_id=(device.index or 0) if on_gpu else None,
-        seed=plan.seed,
-        enable_checkpointing=True,
-        checkpoint=checkpoint,
     )
     with pipeline:
-        jpg, png, npy, about = fn.readers.webdataset(
-            paths=paths,
-            index_paths=[str(Path(path).with_suffix(".idx")) for path in paths],
-            ext=list(KEYS),
-            missing_component_behavior="error",
-            random_shuffle=True,
-            initial_fill=plan.shuffle_buffer,
-            shuffle_after_epoch=True,
-            shuffle_after_epoch_seed=plan.seed,
-            num_shards=plan.world_size,
-            shard_id=plan.rank,
-            pad_last_batch=True,
-            seed=plan.seed,
-        )
+        jpg, png, npy = fn.external_source(feed, num_outputs=len(KEYS), batch=True, dtype=types.UINT8, ndim=1)
         images = fn.decoders.image(jpg, device="mixed" if on_gpu else "cpu", output_type=types.RGB)
         labels = fn.decoders.image(png, device="cpu", output_type=types.GRAY)
         joints = fn.reinterpret(npy[NPY_HEADER_BYTES:], shape=[len(Joint), 3], dtype=types.FLOAT)
         if on_gpu:
             labels, joints = labels.gpu(), joints.gpu()
-        pipeline.set_outputs(images, labels, joints, about)
+        pipeline.set_outputs(images, labels, joints)
     pipeline.build()
     return pipeline
 

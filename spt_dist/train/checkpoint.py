@@ -2,7 +2,7 @@
 
 Every rank writes its part into a hidden folder beside the others; the leader flushes it to the disk and renames it.
 A folder under its final name is therefore complete. It holds the engines (parameters and optimizer, partitioned as the
-engine does), the averages, and per rank the random states and the reader's position. `meta.json` names its origin,
+engine does), the averages, and per rank the random states. `meta.json` has the position, the reader's too, its origin,
 which a resuming run must share, and the versions that made it.
 """
 
@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 import spt_dist
 from spt_dist import config
 from spt_dist.data.pack import flush
+from spt_dist.data.pipeline import Reader
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position, State
 
@@ -58,7 +59,7 @@ def latest(run: Path) -> Path | None:
     return whole[-1] if whole else None
 
 
-def save(run: Path, settings: config.Config, state: State, reader: Any, origin: Origin, ranks: Ranks) -> Path:
+def save(run: Path, settings: config.Config, state: State, reader: Reader, origin: Origin, ranks: Ranks) -> Path:
     """Write a checkpoint and forget the oldest beyond `train.keep_checkpoints`; all ranks call it together."""
     final = run / "checkpoints" / f"{state.position.images:012d}"
     if final.exists():
@@ -71,10 +72,9 @@ def save(run: Path, settings: config.Config, state: State, reader: Any, origin: 
     ranks.barrier()
     for name, engine in state.engines.items():
         engine.save(writing / name)
-    own = {"reader": reader.state_dict(), "random": _random_states(ranks.device)}
-    torch.save(own, writing / f"rank-{ranks.rank}.pt")
+    torch.save(_random_states(ranks.device), writing / f"rank-{ranks.rank}.pt")
     if ranks.leads:
-        _write_shared(writing, settings, state, origin)
+        _write_shared(writing, settings, state, reader, origin)
     ranks.barrier()
     if ranks.leads:
         publish(writing, final)
@@ -94,7 +94,7 @@ def require_same(path: Path, origin: Origin) -> None:
         raise ValueError(f"`{path}` is of another run: {listed}; resume with the same, or start a new run folder")
 
 
-def load(path: Path, state: State, reader: Any, origin: Origin, ranks: Ranks) -> None:
+def load(path: Path, state: State, reader: Reader, origin: Origin, ranks: Ranks) -> None:
     """Put `state`, `reader` and the random generators back to where `save` found them; see `require_same`."""
     require_same(path, origin)
     meta = json.loads((path / "meta.json").read_text())
@@ -104,14 +104,14 @@ def load(path: Path, state: State, reader: Any, origin: Origin, ranks: Ranks) ->
         average.module.load_state_dict(load_file(path / f"{name}-average.safetensors"))
         average.seen_imgs = meta["averaged_images"][name]
     state.position = Position(**meta["position"])
-    own = torch.load(path / f"rank-{ranks.rank}.pt", weights_only=True)
-    reader.load_state_dict(own["reader"])
-    torch.set_rng_state(own["random"]["cpu"])
+    reader.load_state_dict(meta["reader"])
+    random = torch.load(path / f"rank-{ranks.rank}.pt", weights_only=True)
+    torch.set_rng_state(random["cpu"])
     if ranks.device.type == "cuda":
-        torch.cuda.set_rng_state(own["random"]["cuda"], ranks.device)
+        torch.cuda.set_rng_state(random["cuda"], ranks.device)
 
 
-def _write_shared(writing: Path, settings: config.Config, state: State, origin: Origin) -> None:
+def _write_shared(writing: Path, settings: config.Config, state: State, reader: Reader, origin: Origin) -> None:
     """What is the same on every rank: averages and `meta.json`."""
     for name, average in state.averages.items():
         save_file(average.module.state_dict(), writing / f"{name}-average.safetensors")
@@ -120,6 +120,7 @@ def _write_shared(writing: Path, settings: config.Config, state: State, origin: 
         "config": config.to_tree(settings),
         "versions": versions(),
         "position": asdict(state.position),
+        "reader": reader.state_dict(),
         "averaged_images": {name: average.seen_imgs for name, average in state.averages.items()},
     }
     (writing / "meta.json").write_text(json.dumps(meta, indent=1))

@@ -16,9 +16,10 @@ import torch
 from spt_kernels import keep_memory
 
 from spt_dist import config, local_ray
+from spt_dist.data.pipeline import micro_batch
 from spt_dist.train.engine import DeepSpeedEngine, PlainEngine, init_deepspeed
 from spt_dist.train.loop import Trainer
-from spt_dist.train.prepare import STOPPED, micro_batch, prepare_run
+from spt_dist.train.prepare import STOPPED, prepare_run
 from spt_dist.train.progress import show_progress
 from spt_dist.train.ranks import Ranks
 
@@ -127,7 +128,7 @@ def _ray_worker(plan: dict[str, Any]) -> None:
     keep_memory()
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     init_deepspeed(ranks.device)
-    share = micro_batch(settings, ranks.size)
+    share = micro_batch(settings.data, ranks.size, settings.train.accumulate)
     try:
         trainer = Trainer(settings, run, lambda network: DeepSpeedEngine(network, settings.train, share), ranks)
         trainer.resume()

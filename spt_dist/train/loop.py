@@ -22,7 +22,6 @@ from spt_dist.train.engine import Engine
 from spt_dist.train.export import export
 from spt_dist.train.log import NonFiniteLossError, RunLog
 from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
-from spt_dist.train.prepare import micro_batch
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.scene import build_scene
@@ -39,9 +38,9 @@ class Trainer:
         self.reader = open_reader(
             settings.data,
             "train",
-            batch=micro_batch(settings, ranks.size),
             rank=ranks.rank,
-            world_size=ranks.size,
+            ranks=ranks.size,
+            accumulate=settings.train.accumulate,
             seed=settings.train.seed,
             device=str(ranks.device),
         )

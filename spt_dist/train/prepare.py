@@ -49,19 +49,8 @@ def prepare_run(settings: config.Config, run: Path, *, resume: bool, ranks: int,
             shutil.rmtree(run / left, ignore_errors=True)
 
 
-def micro_batch(settings: config.Config, ranks: int) -> int:
-    """Samples per rank and micro-batch; `ConfigError` when the batch does not divide."""
-    share, rest = divmod(settings.data.batch, ranks * settings.train.accumulate)
-    if rest or not share:
-        raise config.ConfigError(
-            f"`data.batch` = {settings.data.batch} does not divide among {ranks} worker(s) x `train.accumulate` = "
-            f"{settings.train.accumulate}; choose a multiple of {ranks * settings.train.accumulate}"
-        )
-    return share
-
-
 def _check(settings: config.Config, ranks: int) -> None:
-    open_reader(settings.data, "train", batch=micro_batch(settings, ranks), world_size=ranks)
+    open_reader(settings.data, "train", ranks=ranks, accumulate=settings.train.accumulate)
     check_best_metric(settings.train.best_metric)
     if settings.train.evaluate_every_imgs and not can_validate(settings):
         warnings.warn(

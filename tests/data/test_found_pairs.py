@@ -79,10 +79,10 @@ def test_a_resumed_reader_makes_the_same_pairs(tiny_config, index):
 
     data = settings(tiny_config, index)
     pairs = open_pseudo_pairs(data, seed=0)
-    reader = open_reader(data, "train", batch=4)
+    reader = open_reader(replace(data, batch=4), "train")
     drawn(reader, 5)
     state, expected = reader.state_dict(), drawn(reader, 5)
-    resumed = open_reader(data, "train", batch=4)
+    resumed = open_reader(replace(data, batch=4), "train")
     resumed.load_state_dict(state)
     for (labels, joints), (same, too) in zip(drawn(resumed, 5), expected, strict=True):
         assert torch.equal(labels, same)

@@ -3,6 +3,7 @@
 import io
 import itertools
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from spt_dist.data.schema import DataError, collate, encode
 
 SIZE = (24, 16)
 needs_dali = pytest.mark.skipif(not dali.available(), reason="DALI is not installed here")
-DIVISIONS = [(17, 2, 3), (9, 1, 4), (13, 3, 1), (64, 2, 5), (5, 1, 1)]  # samples, ranks, batch
+DIVISIONS = [(17, 2, 3), (9, 1, 4), (13, 3, 1), (64, 2, 5), (5, 1, 1), (6, 3, 2)]  # samples, ranks, samples each
 
 
 @pytest.fixture(params=["webdataset", pytest.param("dali", marks=needs_dali)])
@@ -27,6 +28,11 @@ def kind(request):
 
 def settings(folder, kind, **changes):
     return config.Data(**{"shards": str(folder), "image_size": SIZE, "reader": kind, "shuffle_buffer": 7, **changes})
+
+
+def rank_readers(folder, kind, ranks, share, accumulate=1, **changes):
+    data = settings(folder, kind, batch=share * ranks * accumulate, **changes)
+    return [open_reader(data, "train", rank=rank, ranks=ranks, accumulate=accumulate, seed=4) for rank in range(ranks)]
 
 
 def draw(reader, count):
@@ -41,23 +47,52 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize(("count", "ranks", "batch"), DIVISIONS)
-def test_an_epoch_has_every_sample_at_most_once_over_the_ranks(packed, kind, count, ranks, batch):
-    data = settings(packed(count), kind)
-    readers = [open_reader(data, "train", batch=batch, rank=rank, world_size=ranks, seed=4) for rank in range(ranks)]
-    batches = count // (ranks * batch)
-    epochs = []
-    for _ in range(3):
-        ids = [name for reader in readers for pairs in draw(reader, batches) for name in pairs.source.ids]
-        assert len(ids) == len(set(ids)) == batches * ranks * batch
-        epochs.append(ids)
-    assert epochs[0] != epochs[1] or len(epochs[0]) == 1
+@pytest.mark.parametrize(("count", "ranks", "share"), DIVISIONS)
+def test_an_epoch_has_every_sample_once_as_source_and_once_as_target(packed, kind, count, ranks, share):
+    readers = rank_readers(packed(count), kind, ranks, share)
+    batches = [draw(reader, 3 * count // (ranks * share) + 1) for reader in readers]
+    for side in range(2):
+        ids = [name for step in zip(*batches, strict=True) for pairs in step for name in pairs[side].ids]
+        epochs = [ids[epoch * count : (epoch + 1) * count] for epoch in range(3)]
+        assert all(len(set(epoch)) == count for epoch in epochs)
+        assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize(("ranks", "accumulate"), [(2, 1), (3, 1), (1, 3), (3, 2), (1, 1)])
+def test_how_a_batch_is_divided_does_not_change_it(packed, kind, ranks, accumulate):
+    """Six steps of a batch of 6, over epochs' ends: sources, targets and flips by global position."""
+    folder = packed(17)
+    (alone,) = rank_readers(folder, kind, 1, 6)
+    readers = rank_readers(folder, kind, ranks, 6 // (ranks * accumulate), accumulate)
+    for whole in draw(alone, 6):
+        parts = [next(reader) for _ in range(accumulate) for reader in readers]
+        for one, side in enumerate(whole):
+            assert side.ids == [name for pairs in parts for name in pairs[one].ids]
+            for tensor, *pieces in zip(side[1:], *(pairs[one][1:] for pairs in parts), strict=True):
+                assert torch.equal(tensor, torch.cat(pieces))
+
+
+@pytest.mark.parametrize(("before", "after"), [((2, 1), (1, 1)), ((1, 2), (3, 1)), ((3, 1), (2, 3))])
+def test_another_number_of_ranks_goes_on_where_the_first_stood(packed, kind, before, after):
+    folder = packed(17)
+    (alone,) = rank_readers(folder, kind, 1, 6)
+    first = rank_readers(folder, kind, before[0], 6 // (before[0] * before[1]), before[1])
+    for reader in first:
+        draw(reader, 4 * before[1])
+    assert len({str(reader.state_dict()) for reader in first}) == 1
+    second = rank_readers(folder, kind, after[0], 6 // (after[0] * after[1]), after[1])
+    for reader in second:
+        reader.load_state_dict(first[0].state_dict())
+    for whole in draw(alone, 8)[4:]:
+        parts = [next(reader) for _ in range(after[1]) for reader in second]
+        assert whole.source.ids == [name for pairs in parts for name in pairs.source.ids]
+        assert torch.equal(whole.target.labels, torch.cat([pairs.target.labels for pairs in parts]))
 
 
 def test_content_is_what_was_packed(packed, kind):
     folder = packed(10)
     stored = {sample.id: sample for sample in read_split(folder, "train")}
-    for pairs in draw(open_reader(settings(folder, kind, flip=False), "train", batch=3), 3):
+    for pairs in draw(open_reader(settings(folder, kind, flip=False, batch=3), "train"), 3):
         for side in pairs:
             assert (side.images.dtype, side.labels.dtype, side.joints.dtype) == (
                 torch.uint8, torch.uint8, torch.float32,
@@ -72,7 +107,7 @@ def test_flips_are_one_draw_for_image_labels_and_joints(packed, kind):
     folder = packed(16)
     stored = {sample.id: sample for sample in read_split(folder, "train")}
     flips = []
-    for pairs in draw(open_reader(settings(folder, kind), "train", batch=4, seed=1), 12):
+    for pairs in draw(open_reader(settings(folder, kind, batch=4), "train", seed=1), 12):
         truth = collate([stored[name] for name in pairs.source.ids])
         mirrored = truth.flip(torch.ones(4, dtype=torch.bool))
         for slot in range(4):
@@ -85,9 +120,9 @@ def test_flips_are_one_draw_for_image_labels_and_joints(packed, kind):
     assert 12 <= sum(flips) <= 36
 
 
-@pytest.mark.parametrize(("count", "batch"), [(2, 1), (5, 1), (2, 2), (9, 4), (4, 4)])
+@pytest.mark.parametrize(("count", "batch"), [(2, 1), (5, 1), (2, 2), (9, 4), (4, 4), (5, 4), (6, 3)])
 def test_nobody_is_paired_with_themselves(packed, kind, count, batch):
-    reader = open_reader(settings(packed(count), kind), "train", batch=batch)
+    reader = open_reader(settings(packed(count), kind, batch=batch), "train")
     targets = set()
     for pairs in draw(reader, 40):
         assert len(pairs.target.ids) == batch
@@ -100,39 +135,38 @@ def test_nobody_is_paired_with_themselves(packed, kind, count, batch):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_resumes_exactly(packed, kind, served, batch):
     """After a round through a file the stream goes on as if nothing had happened, over epochs' ends too."""
-    data = settings(packed(17), kind)
-    first = open_reader(data, "train", batch=batch, rank=1, world_size=2, seed=9)
+    data = settings(packed(17), kind, batch=2 * batch)
+    first = open_reader(data, "train", rank=1, ranks=2, seed=9)
     draw(first, served)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     expected = draw(first, 14)
-    second = open_reader(data, "train", batch=batch, rank=1, world_size=2, seed=9)
+    second = open_reader(data, "train", rank=1, ranks=2, seed=9)
     draw(second, 3)
     second.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
     assert same(draw(second, 5), expected[:5])
-    third = open_reader(data, "train", batch=batch, rank=1, world_size=2, seed=9)
+    third = open_reader(data, "train", rank=1, ranks=2, seed=9)
     third.load_state_dict(second.state_dict())
     assert same(draw(third, 9), expected[5:])
 
 
 def test_the_seed_decides_the_order(packed, kind):
-    data = settings(packed(30), kind)
-    runs = [draw(open_reader(data, "train", batch=5, seed=seed), 6) for seed in (1, 1, 2)]
+    data = settings(packed(30), kind, batch=5)
+    runs = [draw(open_reader(data, "train", seed=seed), 6) for seed in (1, 1, 2)]
     assert same(runs[0], runs[1])
     assert [pairs.source.ids for pairs in runs[0]] != [pairs.source.ids for pairs in runs[2]]
 
 
 def test_refuses_a_state_that_means_something_else(packed, kind):
     folder = packed(16)
-    data = settings(folder, kind)
-    reader = open_reader(data, "train", batch=2, rank=0, world_size=2)
-    state = reader.state_dict()
+    data = settings(folder, kind, batch=4)
+    state = open_reader(data, "train", ranks=2).state_dict()
     others = {
-        "world_size": open_reader(data, "train", batch=2),
-        "batch": open_reader(data, "train", batch=3, world_size=2),
-        "rank": open_reader(data, "train", batch=2, rank=1, world_size=2),
-        "data_hash": open_reader(settings(packed(17), kind), "train", batch=2, world_size=2),
-        "flip": open_reader(settings(folder, kind, flip=False), "train", batch=2, world_size=2),
+        "batch": open_reader(replace(data, batch=6), "train"),
+        "data_hash": open_reader(replace(data, shards=str(packed(17))), "train"),
+        "flip": open_reader(replace(data, flip=False), "train"),
+        "seed": open_reader(data, "train", seed=1),
+        "shuffle_buffer": open_reader(replace(data, shuffle_buffer=8), "train"),
     }
     for name, other in others.items():
         with pytest.raises(DataError, match=f"saved `{name}` is"):
@@ -140,35 +174,39 @@ def test_refuses_a_state_that_means_something_else(packed, kind):
 
 
 @needs_dali
-def test_refuses_the_other_readers_state(packed):
-    folder = packed(6)
-    readers = [open_reader(settings(folder, kind), "train", batch=2) for kind in ("dali", "webdataset")]
-    with pytest.raises(DataError, match="saved `stream` is 'DaliStream'"):
-        readers[1].load_state_dict(readers[0].state_dict())
+def test_both_readers_read_the_same_and_refuse_each_others_state(packed):
+    one, other = (open_reader(settings(packed(6), kind, batch=2), "train") for kind in ("dali", "webdataset"))
+    for ours, theirs in zip(draw(one, 7), draw(other, 7), strict=True):
+        assert [side.ids for side in ours] == [side.ids for side in theirs]
+        assert torch.equal(ours.source.labels, theirs.source.labels)
+    with pytest.raises(DataError, match="saved `reader` is 'dali'"):  # JPEGs decode a little differently
+        other.load_state_dict(one.state_dict())
 
 
 def test_errors_name_the_way_out(packed, kind, tmp_path):
     folder = packed(5)
     with pytest.raises(DataError, match="no shards at"):
-        open_reader(settings(tmp_path / "nowhere", kind), "train", batch=1)
+        open_reader(settings(tmp_path / "nowhere", kind, batch=1), "train")
     with pytest.raises(DataError, match="has no split `val`"):
-        open_reader(settings(folder, kind), "val", batch=1)
+        open_reader(settings(folder, kind, batch=1), "val")
     with pytest.raises(DataError, match=r"hold \(24, 16\) px .* `data.image_size` is \(32, 16\)"):
-        open_reader(settings(folder, kind, image_size=(32, 16)), "train", batch=1)
-    with pytest.raises(DataError, match=r"has 5 samples .* need 6"):
-        open_reader(settings(folder, kind), "train", batch=3, world_size=2)
+        open_reader(settings(folder, kind, image_size=(32, 16)), "train")
+    with pytest.raises(DataError, match=r"has 5 samples .* = 6 needs 6"):
+        open_reader(settings(folder, kind, batch=6), "train", ranks=2)
+    with pytest.raises(config.ConfigError, match=r"does not divide among 2 worker.* a multiple of 4"):
+        open_reader(settings(folder, kind, batch=3), "train", ranks=2, accumulate=2)
     (folder / "train-000000.tar").unlink()
     with pytest.raises(DataError, match="is missing"):
-        open_reader(settings(folder, kind), "train", batch=1)
+        open_reader(settings(folder, kind, batch=1), "train")
 
 
 def test_dali_is_asked_for_only_where_it_is(packed, monkeypatch):
     folder = packed(5)
     monkeypatch.setattr(pipeline.dali, "available", lambda: False)
     with pytest.raises(DataError, match="not installed"):
-        open_reader(settings(folder, "dali"), "train", batch=1)
-    reader = open_reader(settings(folder, "auto"), "train", batch=1)
-    assert reader.state_dict()["stream"] == "OpenCVStream"
+        open_reader(settings(folder, "dali", batch=1), "train")
+    reader = open_reader(settings(folder, "auto", batch=1), "train")
+    assert reader.state_dict()["reader"] == "webdataset"
 
 
 def pack_broken(person, monkeypatch, out, count, broken):
@@ -187,35 +225,36 @@ def pack_broken(person, monkeypatch, out, count, broken):
 
 def test_webdataset_leaves_a_broken_sample_out_and_says_so(person, monkeypatch, tmp_path, caplog):
     pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3"})
-    reader = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    reader = open_reader(settings(tmp_path / "s", "webdataset", batch=2), "train")
     with caplog.at_level(logging.WARNING):
         ids = {name for pairs in draw(reader, 20) for name in pairs.source.ids}
     assert ids == {f"p{seed}" for seed in range(9)} - {"p3"}
     assert len(caplog.records) == 1
     assert "p3.jpg" in caplog.text
-    again = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    again = open_reader(settings(tmp_path / "s", "webdataset", batch=2), "train")
     again.load_state_dict(reader.state_dict())
     assert same(draw(again, 9), draw(reader, 9))
 
 
 def test_webdataset_stops_when_too_many_are_broken(person, monkeypatch, tmp_path):
     pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3", "p4"})
-    reader = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
+    reader = open_reader(settings(tmp_path / "s", "webdataset", batch=2), "train")
     with pytest.raises(DataError, match=r"more than 1 samples cannot be read(?s:.*)p[34].jpg"):
         draw(reader, 20)
 
 
-def test_webdataset_stops_when_an_epoch_gives_no_batch(person, monkeypatch, tmp_path):
-    pack_broken(person, monkeypatch, tmp_path / "s", 2, {"p1"})
-    reader = open_reader(settings(tmp_path / "s", "webdataset"), "train", batch=2)
-    with pytest.raises(DataError, match="gives rank 0 no batch of 2 readable samples"):
+def test_webdataset_stops_when_nothing_can_be_read(person, monkeypatch, tmp_path):
+    monkeypatch.setattr("spt_dist.data.opencv.BROKEN_LIMIT", 1.0)
+    pack_broken(person, monkeypatch, tmp_path / "s", 2, {"p0", "p1"})
+    reader = open_reader(settings(tmp_path / "s", "webdataset", batch=2), "train")
+    with pytest.raises(DataError, match="has no readable sample"):
         draw(reader, 1)
 
 
 @needs_dali
 def test_dali_stops_at_a_broken_sample(person, monkeypatch, tmp_path):
     pack_broken(person, monkeypatch, tmp_path / "s", 9, {"p3"})
-    reader = open_reader(settings(tmp_path / "s", "dali"), "train", batch=2)
+    reader = open_reader(settings(tmp_path / "s", "dali", batch=2), "train")
     with pytest.raises(DataError, match="DALI cannot read"):
         draw(reader, 20)
 
@@ -225,8 +264,8 @@ def test_real_photos_cross_to_the_device_as_bytes(data, tmp_path, kind):
 
     pack(itertools.islice(read_folder(data / "ccp256", "val"), 6), tmp_path / "s", (256, 256), "person")
     stored = {sample.id: sample for sample in read_split(tmp_path / "s", "val")}
-    settings_ = config.Data(shards=str(tmp_path / "s"), reader=kind, flip=False)
-    pairs = next(open_reader(settings_, "val", batch=4))
+    settings_ = config.Data(shards=str(tmp_path / "s"), reader=kind, flip=False, batch=4)
+    pairs = next(open_reader(settings_, "val"))
     crossing = sum(tensor.numel() * tensor.element_size() for tensor in pairs.source[1:]) / 4
     assert crossing == 4 * 256 * 256 + 216
     truth = np.stack([stored[name].image for name in pairs.source.ids]).astype(int)

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from spt_dist import config
+from spt_dist.data.pipeline import micro_batch
 from spt_dist.train.ema import Ema
 from spt_dist.train.phases import phases_of
-from spt_dist.train.prepare import micro_batch
 from spt_dist.train.state import Position, fade_in, learning_rate
 
 
@@ -46,10 +46,10 @@ def test_ema_follows_closely_at_first():
 
 
 def test_a_batch_must_divide_among_workers_and_micro_batches():
-    settings = config.Config(data=config.Data(batch=12), train=config.Train(accumulate=2))
-    assert micro_batch(settings, 3) == 2
+    data = config.Data(batch=12)
+    assert micro_batch(data, ranks=3, accumulate=2) == 2
     with pytest.raises(config.ConfigError, match=r"`data.batch` = 12 does not divide among 5 worker.*multiple of 10"):
-        micro_batch(settings, 5)
+        micro_batch(data, ranks=5, accumulate=2)
 
 
 def test_a_discriminator_without_weight_has_no_phase():

@@ -18,8 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from spt_dist.data.files import read_tars
 from spt_dist.data.manifest import Manifest
-from spt_dist.data.opencv import read_tars
 from spt_dist.data.schema import DataError, Sample, decode
 from spt_dist.data.search.blocks import Found, search_block
 from spt_dist.data.search.index import Origin, Parts, read_index, write_index

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from spt_dist import pictures
+from spt_dist.data.files import read_tars
 from spt_dist.data.manifest import Manifest
-from spt_dist.data.opencv import read_tars
 from spt_dist.data.schema import Sample, collate, decode
 from spt_dist.data.search.blocks import Found
 from spt_dist.data.search.index import read_index
