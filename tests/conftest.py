@@ -65,7 +65,7 @@ def tiny_shards(tmp_path_factory) -> Path:
     return folder / "shards"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config(tiny_shards):
     """The smallest run that trains every network: two steps a stage."""
     return make_tiny_config(tiny_shards)

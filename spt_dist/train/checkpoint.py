@@ -2,8 +2,8 @@
 
 Every rank writes its part into a hidden folder beside the others; the leader flushes it to the disk and renames it.
 A folder under its final name is therefore complete. It holds the engines (parameters and optimizer, partitioned as the
-engine does), the averages, and per rank the random states. `meta.json` has the position, the reader's too, its origin,
-which a resuming run must share, and the versions that made it.
+engine does) and the averages. `meta.json` has the position, the reader's too, its origin, which a resuming run must
+share, the number of ranks, which it need not, and the versions that made it. Random states follow from the position.
 """
 
 import json
@@ -14,7 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 import spt_dist
@@ -26,26 +25,25 @@ from spt_dist.train.state import Position, State
 
 VERSIONED = ("torch", "deepspeed", "ray", "webdataset", "numpy")
 HIDDEN = ".writing-"
-# What may change between a run and its continuation: how often it tells, not what it learns.
+# What may change between a run and its continuation: how often it tells and who does the work, not what it learns.
 FREE = ("serve.", "evaluation.", "data.shards", "train.report_every_imgs", "train.picture_every_imgs")
 FREE += ("train.checkpoint_every_imgs", "train.keep_checkpoints", "train.max_failures")
-FREE += ("train.evaluate_every_imgs", "train.best_metric")
+FREE += ("train.evaluate_every_imgs", "train.best_metric", "train.workers", "train.accumulate")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What decides a run's numbers, as far as it must not change: settings by dotted key, data, division, engine."""
+    """What decides a run's numbers, as far as it must not change: settings by dotted key, data, engine."""
 
     settings: dict[str, Any]
     data_hash: str
-    ranks: int
     engine: str
 
     @classmethod
-    def of(cls, settings: config.Config, data_hash: str, ranks: int, engine: str) -> "Origin":
+    def of(cls, settings: config.Config, data_hash: str, engine: str) -> "Origin":
         """The origin of a run; `engine` is the engine class's name."""
         flat = _flat(json.loads(json.dumps(config.to_tree(settings))))
-        return cls({key: value for key, value in flat.items() if not key.startswith(FREE)}, data_hash, ranks, engine)
+        return cls({key: value for key, value in flat.items() if not key.startswith(FREE)}, data_hash, engine)
 
 
 def versions() -> dict[str, str]:
@@ -72,9 +70,8 @@ def save(run: Path, settings: config.Config, state: State, reader: Reader, origi
     ranks.barrier()
     for name, engine in state.engines.items():
         engine.save(writing / name)
-    torch.save(_random_states(ranks.device), writing / f"rank-{ranks.rank}.pt")
     if ranks.leads:
-        _write_shared(writing, settings, state, reader, origin)
+        _write_shared(writing, settings, state, reader, origin, ranks.size)
     ranks.barrier()
     if ranks.leads:
         publish(writing, final)
@@ -95,28 +92,27 @@ def require_same(path: Path, origin: Origin) -> None:
 
 
 def load(path: Path, state: State, reader: Reader, origin: Origin, ranks: Ranks) -> None:
-    """Put `state`, `reader` and the random generators back to where `save` found them; see `require_same`."""
+    """Put `state` and `reader` back to where `save` found them, on any number of ranks; see `require_same`."""
     require_same(path, origin)
     meta = json.loads((path / "meta.json").read_text())
     for name, engine in state.engines.items():
-        engine.load(path / name)
+        engine.load(path / name, meta["ranks"])
     for name, average in state.averages.items():
         average.module.load_state_dict(load_file(path / f"{name}-average.safetensors"))
         average.seen_imgs = meta["averaged_images"][name]
     state.position = Position(**meta["position"])
     reader.load_state_dict(meta["reader"])
-    random = torch.load(path / f"rank-{ranks.rank}.pt", weights_only=True)
-    torch.set_rng_state(random["cpu"])
-    if ranks.device.type == "cuda":
-        torch.cuda.set_rng_state(random["cuda"], ranks.device)
 
 
-def _write_shared(writing: Path, settings: config.Config, state: State, reader: Reader, origin: Origin) -> None:
+def _write_shared(
+    writing: Path, settings: config.Config, state: State, reader: Reader, origin: Origin, ranks: int
+) -> None:
     """What is the same on every rank: averages and `meta.json`."""
     for name, average in state.averages.items():
         save_file(average.module.state_dict(), writing / f"{name}-average.safetensors")
     meta = {
         "origin": asdict(origin),
+        "ranks": ranks,
         "config": config.to_tree(settings),
         "versions": versions(),
         "position": asdict(state.position),
@@ -124,11 +120,6 @@ def _write_shared(writing: Path, settings: config.Config, state: State, reader: 
         "averaged_images": {name: average.seen_imgs for name, average in state.averages.items()},
     }
     (writing / "meta.json").write_text(json.dumps(meta, indent=1))
-
-
-def _random_states(device: torch.device) -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def publish(writing: Path, final: Path) -> None:

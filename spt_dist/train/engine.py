@@ -5,19 +5,23 @@ and gradients over the ranks (ZeRO 0 to 2). A network that is not being trained 
 frozen by `frozen_except`: calling another engine, or a network that is not frozen, gives silently wrong gradients.
 """
 
+import os
+import shutil
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from spt_dist import config
 from spt_dist.train.precision import in_precision
 
 OPTIMIZER_FILE = "engine.pt"
-DEEPSPEED_TAG = "engine"
+DEEPSPEED_TAG, UNIVERSAL_TAG = "engine", "universal"
 
 
 @runtime_checkable
@@ -42,8 +46,8 @@ class Engine(Protocol):
         """Write parameters and optimizer state below `folder`, every rank its part."""
         ...
 
-    def load(self, folder: Path) -> None:
-        """Read back what `save` wrote, on the same number of ranks."""
+    def load(self, folder: Path, ranks: int) -> None:
+        """Read back what `save` wrote on `ranks` ranks, exactly, on any number of them."""
         ...
 
 
@@ -82,7 +86,7 @@ class PlainEngine:
             {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / OPTIMIZER_FILE
         )
 
-    def load(self, folder: Path) -> None:
+    def load(self, folder: Path, ranks: int) -> None:
         """See `Engine`."""
         state = torch.load(folder / OPTIMIZER_FILE, weights_only=True, map_location="cpu")
         self.module.load_state_dict(state["module"])
@@ -96,6 +100,7 @@ class DeepSpeedEngine:
         import deepspeed
 
         optimizer = torch.optim.Adam(module.parameters(), lr=0.0, betas=train.betas)
+        self.engine: Any
         self.engine, *_ = deepspeed.initialize(
             model=in_precision(module, train.precision),
             optimizer=optimizer,
@@ -126,11 +131,18 @@ class DeepSpeedEngine:
         """See `Engine`."""
         self.engine.save_checkpoint(str(folder), tag=DEEPSPEED_TAG, save_latest=False)
 
-    def load(self, folder: Path) -> None:
+    def load(self, folder: Path, ranks: int) -> None:
         """See `Engine`."""
-        path, _ = self.engine.load_checkpoint(str(folder), tag=DEEPSPEED_TAG)
+        divided_anew = self.engine.zero_optimization() and ranks != dist.get_world_size()
+        if divided_anew and dist.get_rank() == 0:
+            make_universal(folder)
+        dist.barrier()
+        self.engine._config.load_universal_checkpoint = divided_anew
+        path, _ = self.engine.load_checkpoint(str(folder), tag=UNIVERSAL_TAG if divided_anew else DEEPSPEED_TAG)
+        self.engine._config.load_universal_checkpoint = False
         if path is None:
-            raise ValueError(f"`{folder}` holds no DeepSpeed checkpoint for this number of ranks")
+            raise ValueError(f"`{folder}` holds no DeepSpeed checkpoint")
+        self.engine.micro_steps = self.engine.global_steps * self.engine.gradient_accumulation_steps()  # a batch begins
 
 
 def init_deepspeed(device: torch.device) -> None:
@@ -138,6 +150,28 @@ def init_deepspeed(device: torch.device) -> None:
     import deepspeed
 
     deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
+
+
+def make_universal(folder: Path) -> None:
+    """Beside the partitions of as many ranks as wrote them, the same by parameter, once."""
+    from deepspeed.checkpoint import ds_to_universal
+
+    universal, writing = folder / UNIVERSAL_TAG, folder / f".writing-{UNIVERSAL_TAG}"
+    if universal.exists():
+        return
+    shutil.rmtree(writing, ignore_errors=True)
+    arguments = Namespace(
+        input_folder=str(folder / DEEPSPEED_TAG),
+        output_folder=str(writing),
+        num_extract_workers=1,
+        num_merge_workers=1,
+        keep_temp_folder=False,
+        strict=True,
+        inject_missing_state=True,
+    )
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        ds_to_universal.main(arguments)
+    writing.rename(universal)
 
 
 def _set_learning_rate(optimizer: Any, learning_rate: float) -> None:

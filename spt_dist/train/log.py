@@ -51,14 +51,14 @@ class RunLog:
         self.terms.clear()
 
     def report(self, position: Position, of_images: int) -> dict[str, float]:
-        """Mean terms since the last report, written and given back.
+        """Mean terms since the last report, over all ranks, written and given back; all ranks call it together.
 
         Raises:
             NonFiniteLossError: a mean is NaN or infinite.
         """
         names = list(self.terms)
-        values = torch.stack([torch.stack(self.terms[name]).mean() for name in names]).tolist() if names else []
-        means = dict(zip(names, values, strict=True))
+        values = torch.stack([torch.stack(self.terms[name]).mean() for name in names]) if names else torch.empty(0)
+        means = dict(zip(names, self.ranks.mean(values).tolist(), strict=True))
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:
             raise NonFiniteLossError(

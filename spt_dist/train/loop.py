@@ -51,10 +51,9 @@ class Trainer:
         if self.twins is None and any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
             self.pseudo_pairs = open_pseudo_pairs(settings.data, settings.train.seed)
         engine = type(next(iter(self.state.engines.values()))).__name__
-        self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, ranks.size, engine)
+        self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, engine)
         self.log = RunLog(run, ranks)
         self.validation = open_validation(settings, run, ranks)
-        torch.manual_seed(settings.train.seed + ranks.rank)  # from here on, ranks draw their own dropout
 
     def train(self) -> None:
         """Run what is left of the curriculum, then write the weights."""
@@ -85,6 +84,7 @@ class Trainer:
 
     def step(self, stage: str) -> None:
         """One batch through the stage's phases."""
+        self.seed_noise()
         plan, fraction = getattr(self.settings.stages, stage), self.state.position.fraction(self.settings.stages)
         pseudo_pairs = self.pseudo_pairs if stage in WANTS_PSEUDO_PAIRS else None
         own_pose, alpha = fraction < plan.warm_up, fade_in(fraction, plan.fade_in)
@@ -106,6 +106,11 @@ class Trainer:
                 self.state.averages[phase.network].update(module, self.settings.data.batch)
         self.state.position.stage_images += self.settings.data.batch
         self.state.position.images += self.settings.data.batch
+
+    def seed_noise(self) -> None:
+        """Draw dropout from here on as a function of seed, position and rank: nothing of it is in a checkpoint."""
+        entropy = (self.settings.train.seed, self.state.position.images, self.ranks.rank)
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
 
     def draw_preview(self) -> np.ndarray:
         """Held-out people in other poses, by the averages as they are."""

@@ -61,11 +61,11 @@ def train_phase(
     learning_rate: float,
     averages: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> Terms:
-    """Train the phase's network on the micro-batches of one step; gives the last one's terms, detached.
+    """Train the phase's network on the micro-batches of one step; gives their mean terms, detached.
 
     `averages` stand in for networks that the stage does not train.
     """
-    terms: Terms = {}
+    collected: dict[str, list[Tensor]] = {}
     with frozen_except(phase.network, engines) as trained:
         raw = {name: engine.module for name, engine in engines.items()} | dict(averages)
         for turn in turns:
@@ -76,7 +76,9 @@ def train_phase(
             weights = vars(turn.config.losses) | UNWEIGHTED
             trained.backward(torch.stack([weights[name] * term for name, term in terms.items()]).sum())
             trained.step(learning_rate)
-    return {f"{phase.network}/{name}": term.detach() for name, term in terms.items()}
+            for name, term in terms.items():
+                collected.setdefault(f"{phase.network}/{name}", []).append(term.detach())
+    return {name: torch.stack(each).mean() for name, each in collected.items()}
 
 
 def pose_terms(turn: Turn) -> Terms:

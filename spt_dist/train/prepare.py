@@ -38,7 +38,7 @@ def prepare_run(settings: config.Config, run: Path, *, resume: bool, ranks: int,
             raise config.ConfigError(
                 f"`{run}` holds a run already; add --resume to continue it, or name another folder"
             )
-        origin = checkpoint.Origin.of(settings, Manifest.load(settings.data.shards).data_hash, ranks, engine)
+        origin = checkpoint.Origin.of(settings, Manifest.load(settings.data.shards).data_hash, engine)
         checkpoint.require_same(newest, origin)
     run.mkdir(parents=True, exist_ok=True)
     (run / STOPPED).unlink(missing_ok=True)

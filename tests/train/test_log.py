@@ -118,13 +118,14 @@ def test_tensorboard_shows_the_same_numbers_and_the_picture(tmp_path, clock):
     assert np.array_equal(read_image(shown.encoded_image_string, "preview"), picture)
 
 
-def test_only_the_leading_rank_writes(tmp_path, clock):
+def test_only_the_leading_rank_writes_and_all_learn_the_mean(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr("spt_dist.train.ranks.dist.all_reduce", lambda values: values.mul_(3))  # the other has twice
     made, means = write_two_reports(tmp_path, clock, Ranks(rank=1, size=2))
     made.picture("preview", lambda: pytest.fail("another rank drew the picture"), Position())
     made.forget_after(Position())
     made.close()
     assert list(tmp_path.iterdir()) == []
-    assert [mean["appearance/style"] for mean in means] == [3.0, 4.0]  # it still learns of a broken loss
+    assert [mean["appearance/style"] for mean in means] == [4.5, 6.0]
 
 
 def test_a_non_finite_mean_is_an_error_and_not_a_line(tmp_path):
