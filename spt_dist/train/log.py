@@ -75,7 +75,7 @@ class RunLog:
                 "seconds": round(seconds, 3),
                 "cpu_seconds": round(cpu_seconds, 3),
                 "images_per_s": round(pace, 3),
-                "terms": {name: round(value, 6) for name, value in means.items()},
+                "terms": {name: float(f"{value:.7g}") for name, value in means.items()},
             }
             self._write(line)
             for name, value in means.items():
