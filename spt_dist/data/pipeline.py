@@ -45,6 +45,7 @@ def open_reader(
             asked for and not installed.
         ConfigError: the batch does not divide.
     """
+    share = micro_batch(data, ranks, accumulate)
     manifest = Manifest.load(data.shards)
     if manifest.size != tuple(data.image_size):
         raise DataError(
@@ -57,7 +58,7 @@ def open_reader(
             f"`{data.shards}` has {found} samples in `{split}`, `data.batch` = {data.batch} needs {needed}; lower it, "
             "or pack more"
         )
-    plan = Plan(manifest, split, micro_batch(data, ranks, accumulate), ranks, device)
+    plan = Plan(manifest, split, share, ranks, device)
     shards = [shard.samples for shard in manifest.splits[split].shards]
     order = Order(shards, batch=data.batch, seed=seed, shuffle_buffer=data.shuffle_buffer, flip=data.flip)
     if data.reader == "dali" and not dali.available():
