@@ -20,10 +20,10 @@ from pathlib import Path
 
 import torch
 from rich.table import Table
+from spt_kernels import keep_memory
 from spt_kernels.bench.rows import Row, commit
 from spt_kernels.bench.tables import ceilings
 from spt_kernels.bench.timing import Times, interleaved
-from spt_kernels.memory import keep_memory
 
 from spt_dist import config
 from spt_dist.bench_steps import (

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 def decode(plan: Plan, numbers: Numbers) -> Iterator[Batch]:
     """See `Decode`.
 
-    A sample that cannot be decoded is named in the log, and the next of its split stands in; when more than
-    `BROKEN_LIMIT` of the split cannot, that is a `DataError`.
+    A sample that cannot be decoded is named in the log, and the next of its split stands in, even if it meets itself;
+    when more than `BROKEN_LIMIT` of the split cannot, that is a `DataError`.
     """
     samples = _Samples(plan)
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as thread:

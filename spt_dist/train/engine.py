@@ -142,7 +142,6 @@ class DeepSpeedEngine:
         self.engine._config.load_universal_checkpoint = False
         if path is None:
             raise ValueError(f"`{folder}` holds no DeepSpeed checkpoint")
-        self.engine.micro_steps = self.engine.global_steps * self.engine.gradient_accumulation_steps()  # a batch begins
 
 
 def init_deepspeed(device: torch.device) -> None:

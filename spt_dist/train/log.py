@@ -57,8 +57,8 @@ class RunLog:
             NonFiniteLossError: a mean is NaN or infinite.
         """
         names = list(self.terms)
-        values = torch.stack([torch.stack(self.terms[name]).mean() for name in names]) if names else torch.empty(0)
-        means = dict(zip(names, self.ranks.mean(values).tolist(), strict=True))
+        values = [torch.stack(self.terms[name]).mean() for name in names]
+        means = dict(zip(names, self.ranks.mean(torch.stack(values)).tolist(), strict=True)) if names else {}
         bad = [name for name, value in means.items() if not np.isfinite(value)]
         if bad:
             raise NonFiniteLossError(
