@@ -148,6 +148,7 @@ class Train:
     """How the loop runs."""
 
     workers: Count = 1
+    min_workers: Annotated[int, Field(ge=0)] = 0  # a run goes on with as few, until there is room again; 0: `workers`
     use_gpu: bool = False
     zero_stage: Literal[0, 1, 2] = 1
     precision: Literal["fp32", "bf16"] = "fp32"  # of the networks' forwards and backwards; weights and losses are fp32
@@ -162,7 +163,9 @@ class Train:
     evaluate_every_imgs: Annotated[int, Field(ge=0)] = 0  # score the averages on the validation split; 0: never
     best_metric: str = "masked SSIM"  # which of those scores decides what `weights-best` holds
     checkpoint_every_imgs: Count = 50_000
-    keep_checkpoints: Count = 2
+    keep_checkpoints: Count = 2  # the last ones
+    keep_best: Annotated[int, Field(ge=0)] = 0  # and the best ones by `best_metric`
+    stall_s: Weight = 600.0  # a step that takes longer is a stall: the workers say who, and start again; 0: never
     max_failures: Annotated[int, Field(ge=0)] = 3  # restarts of a failed worker group, each from the last checkpoint
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment
 from spt_dist import pictures
 from spt_dist.curves import STAGE_COLOURS, Curve, curves, draw_curves
 from spt_dist.models.weights import CARD, WHICH
-from spt_dist.run_log import LOG, read_log, read_scores
+from spt_dist.run_log import LOG, read_events, read_log, read_scores
 
 TEMPLATE = "report.html"
 FILM, PEOPLE = "previews", "people.jpg"  # the run's folder of frames, and its still
@@ -62,6 +62,7 @@ def write_report(run: Path, out: Path, weights: Path, findings: Findings) -> Pat
             film=choose_frames(run, reached),
             failures=[facts | {"row": _strip(row)} for facts, row in findings.failures],
             headings=findings.headings,
+            events=read_events(run),
             rules=findings.rules,
             config=json.dumps(card["config"], indent=1),
             facts={"images seen": f"{card['images']:,}", "data hash": card["data_hash"][:16], "frame": card["frame"]}

@@ -11,6 +11,7 @@ import pytest
 
 from spt_dist.curves import STAGE_COLOURS, Curve, curves, draw_curves
 from spt_dist.report import FRAMES_PER_STAGE, Findings, choose_frames, write_report
+from spt_dist.run_log import tell_event
 
 ROW = {"against": "true target", "definition": "as one sees", "better": "higher", "n": 4, "metric": "beauty"}
 FINDINGS = Findings([ROW | {"variant": "generated", "value": 0.5}], ["FID is not computed"], [], (), {})
@@ -76,6 +77,7 @@ def test_the_page_shows_what_a_run_kept_and_nothing_that_it_did_not(tiny_run, tm
     plain = write_report(run, out, run / "weights", FINDINGS).read_text()
     assert "Validation scores" not in plain
     assert "The same people" not in plain
+    assert "What happened to it" not in plain
     write_frames(run, (4, 8, 16))
     with (run / "log.jsonl").open("a") as log:
         for images in (12, 16):
@@ -84,7 +86,11 @@ def test_the_page_shows_what_a_run_kept_and_nothing_that_it_did_not(tiny_run, tm
             )
         scores = {"stage": "semantic", "all_images": 16, "against": "true target", "pairs": 3, "scores": {"mIoU": 0.5}}
         log.write(json.dumps(scores) + "\n")
+    tell_event(run, "rank 1 failed: <killed>", rank=1)
     page = write_report(run, out, run / "weights", FINDINGS).read_text()
+    assert re.search(
+        r"What happened to it.*<time>20\d\d-.* UTC</time> rank 1 failed: &lt;killed&gt;</li>", page, re.DOTALL
+    )
     assert "3 pairs of the validation split, against the true target" in page
     assert len(re.findall(r'<figure class="semantic"', page)) == 1  # at 16; 4 and 8 belong to the pose detector
     assert '<figure class="still">' in page

@@ -8,7 +8,7 @@ frozen by `frozen_except`: calling another engine, or a network that is not froz
 import os
 import shutil
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +22,8 @@ from spt_dist.train.precision import in_precision
 
 OPTIMIZER_FILE = "engine.pt"
 DEEPSPEED_TAG, UNIVERSAL_TAG = "engine", "universal"
+
+Write = Callable[[Path, Any], None]  # what it is given may change as soon as it returns
 
 
 @runtime_checkable
@@ -42,8 +44,8 @@ class Engine(Protocol):
         """Update the parameters if this micro-batch completes a batch; every micro-batch calls it."""
         ...
 
-    def save(self, folder: Path) -> None:
-        """Write parameters and optimizer state below `folder`, every rank its part."""
+    def save(self, folder: Path, write: Write) -> None:
+        """Hand parameters and optimizer state to `write`, every rank its part, under paths below `folder`."""
         ...
 
     def load(self, folder: Path, ranks: int) -> None:
@@ -79,12 +81,9 @@ class PlainEngine:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, write: Write) -> None:
         """See `Engine`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save(
-            {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / OPTIMIZER_FILE
-        )
+        write(folder / OPTIMIZER_FILE, {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()})
 
     def load(self, folder: Path, ranks: int) -> None:
         """See `Engine`."""
@@ -127,9 +126,12 @@ class DeepSpeedEngine:
         _set_learning_rate(self.engine.optimizer, learning_rate)
         self.engine.step()
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, write: Write) -> None:
         """See `Engine`."""
+        usual, self.engine.checkpoint_engine = self.engine.checkpoint_engine, _files_to(write)
+        self.engine._copy_recovery_script = lambda folder: None  # `spt checkpoint export` does its work
         self.engine.save_checkpoint(str(folder), tag=DEEPSPEED_TAG, save_latest=False)
+        self.engine.checkpoint_engine = usual
 
     def load(self, folder: Path, ranks: int) -> None:
         """See `Engine`."""
@@ -149,6 +151,34 @@ def init_deepspeed(device: torch.device) -> None:
     import deepspeed
 
     deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
+
+
+def read_parameters(folder: Path) -> dict[str, Tensor]:
+    """The parameters that an engine of either kind saved below `folder`, whole, by name."""
+    if (folder / OPTIMIZER_FILE).exists():
+        return torch.load(folder / OPTIMIZER_FILE, weights_only=True, map_location="cpu")["module"]
+    if (folder / DEEPSPEED_TAG / "mp_rank_00_model_states.pt").exists():  # not divided up to ZeRO 2
+        states = torch.load(
+            folder / DEEPSPEED_TAG / "mp_rank_00_model_states.pt", weights_only=False, map_location="cpu"
+        )
+        return states["module"]
+    make_universal(folder)
+    files = (folder / UNIVERSAL_TAG / "zero").glob("*/fp32.pt")
+    return {file.parent.name: torch.load(file, weights_only=True)["param"] for file in files}
+
+
+def _files_to(write: Write) -> Any:
+    """What DeepSpeed writes its files through, handing them on."""
+    from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+
+    class HandedOn(TorchCheckpointEngine):
+        def makedirs(self, path: str, exist_ok: bool = False) -> None:
+            pass
+
+        def save(self, state_dict: dict, path: str) -> None:
+            write(Path(path), state_dict)
+
+    return HandedOn()
 
 
 def make_universal(folder: Path) -> None:

@@ -17,6 +17,7 @@ from spt_dist.data.pipeline import open_reader
 from spt_dist.data.search.found import open_pseudo_pairs
 from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
+from spt_dist.run_log import EVENTS
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
 from spt_dist.train.export import export
@@ -24,9 +25,12 @@ from spt_dist.train.log import NonFiniteLossError, RunLog
 from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
+from spt_dist.train.saving import Saver
 from spt_dist.train.scene import build_scene
 from spt_dist.train.state import AVERAGED, Position, State, build_state, fade_in, learning_rate
+from spt_dist.train.stop import Wish
 from spt_dist.train.validation import open_validation
+from spt_dist.train.watch import Watchdog
 
 
 class Trainer:
@@ -51,36 +55,56 @@ class Trainer:
         if self.twins is None and any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
             self.pseudo_pairs = open_pseudo_pairs(settings.data, settings.train.seed)
         engine = type(next(iter(self.state.engines.values()))).__name__
-        self.origin = checkpoint.Origin.of(settings, self.manifest.data_hash, engine)
+        self.origin = checkpoint.Origin.of(settings, self.manifest, engine)
         self.log = RunLog(run, ranks)
         self.validation = open_validation(settings, run, ranks)
+        self.saver = Saver(run, settings.train, ranks, self.log.event)
+        self.watchdog = Watchdog(run, ranks, settings.train.stall_s)
+        self.wish = Wish(run, ranks)
 
-    def train(self) -> None:
-        """Run what is left of the curriculum, then write the weights."""
+    def train(self) -> bool:
+        """Run what is left of the curriculum, then write the weights; False when asked to stop before.
+
+        Raises:
+            NonFiniteLossError: a loss or a weight became NaN or infinite.
+            OSError: the last checkpoint cannot be written.
+        """
+        self.watchdog.start()
         names = list(STAGES)
-        for stage in names[names.index(self.state.position.stage) :]:
-            if self.state.position.stage != stage:
-                self.state.position.stage, self.state.position.stage_images = stage, 0
-            self.train_stage(stage)
+        finished = all(self.train_stage(stage) for stage in names[names.index(self.state.position.stage) :])
+        self.watchdog.end()
         self.save()
-        export(self.run, self.settings, self.state, self.origin, self.ranks)
+        if not self.ranks.all(self.saver.settle()):
+            raise OSError(f"the last checkpoint could not be written; `{EVENTS}` says why; mend that, then --resume")
+        if finished:
+            export(self.run, self.settings, self.state, self.origin, self.ranks)
         self.log.close()
+        return finished
 
-    def train_stage(self, stage: str) -> None:
-        """Steps until the stage's images are seen."""
+    def train_stage(self, stage: str) -> bool:
+        """Steps until the stage's images are seen; False when asked to stop before."""
+        self.state.position.enter(stage)
         of_images = getattr(self.settings.stages, stage).images
         self.log.start(self.state.position)
         while self.state.position.stage_images < of_images:
+            if self.wish.to_stop():
+                return False
             self.step(stage)
             ends = self.state.position.stage_images >= of_images
             if ends or self.due(self.settings.train.report_every_imgs):
                 self.log.report(self.state.position, of_images)
-            if ends or self.due(self.settings.train.picture_every_imgs):
-                self.log.picture("preview", self.draw_preview, self.state.position)
-            if self.validation and (ends or self.due(self.settings.train.evaluate_every_imgs)):
-                self.validation.run(self.state, self.log, self.origin)
-            if self.due(self.settings.train.checkpoint_every_imgs):
-                self.save()
+            with self.watchdog.resting():
+                self.show(ends)
+                if self.due(self.settings.train.checkpoint_every_imgs):
+                    self.save()
+        return True
+
+    def show(self, ends: bool) -> None:
+        """Draw and score the averages where due, or where the stage ends."""
+        if ends or self.due(self.settings.train.picture_every_imgs):
+            self.log.picture("preview", self.draw_preview, self.state.position)
+        if self.validation and (ends or self.due(self.settings.train.evaluate_every_imgs)):
+            self.validation.run(self.state, self.log, self.origin)
 
     def step(self, stage: str) -> None:
         """One batch through the stage's phases."""
@@ -98,6 +122,7 @@ class Trainer:
         phases = phases_of(stage, self.settings.losses)
         averages = self.state.averages_of(AVERAGED - {phase.network for phase in phases})
         for phase in phases:
+            self.watchdog.at(f"{phase.network} after {self.state.position.images:,} images")
             base = plan.discriminator_learning_rate if phase.discriminates else plan.learning_rate
             rate = learning_rate(base, fraction, plan.decay)
             self.log.collect(train_phase(phase, self.state.engines, turns, rate, averages))
@@ -120,19 +145,25 @@ class Trainer:
         """Whether the last step passed a multiple of `every_imgs`."""
         return self.state.position.images % every_imgs < self.settings.data.batch
 
-    def save(self) -> Path:
-        """Write a checkpoint; `NonFiniteLossError` when a network is broken: the last checkpoint stays the newest."""
+    def save(self) -> None:
+        """Begin to write a checkpoint; `NonFiniteLossError` when a network is broken: the last one stays the newest."""
         for name, engine in self.state.engines.items():
-            if not torch.stack([parameter.isfinite().all() for parameter in engine.module.parameters()]).all():
+            finite = torch.stack([parameter.isfinite().all() for parameter in engine.module.parameters()]).all()
+            if not self.ranks.all(bool(finite)):
                 raise NonFiniteLossError(
                     f"`{name}` has non-finite weights; resume from the last checkpoint with train.clip"
                 )
-        return checkpoint.save(self.run, self.settings, self.state, self.reader, self.origin, self.ranks)
+        meta = checkpoint.describe(self.settings, self.state, self.reader, self.origin, self.ranks)
+        scored = self.validation and self.validation.scores_of(self.state.position)
+        self.saver.save(self.state, meta | {"scores": scored or {}})
 
     def resume(self) -> bool:
-        """Go back to the newest checkpoint, or to the start; False when there is none."""
-        path = checkpoint.latest(self.run)
+        """Go back to the newest whole checkpoint, or to the start; False when there is none."""
+        self.saver.clear()
+        path, remarks = self.ranks.told(checkpoint.newest(self.run) if self.ranks.leads else None)
         if path is not None:
-            checkpoint.load(path, self.state, self.reader, self.origin, self.ranks)
+            checkpoint.load(path, self.state, self.reader)
+            self.saver.saved_imgs = self.state.position.images
         self.log.forget_after(self.state.position if path is not None else Position())
+        self.log.begin(self.state.position, remarks)
         return path is not None

@@ -16,42 +16,65 @@ from spt_dist.models.discriminators import PatchDiscriminator
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import WHICH
-from spt_dist.run_log import LOG
+from spt_dist.run_log import EVENTS, LOG, tell_event
 from spt_dist.train import checkpoint
 from spt_dist.train.preview import FOLDER as PREVIEWS
+from spt_dist.train.stop import ASKED
 from spt_dist.train.validation import SPLIT, can_validate, check_best_metric
 
 STOPPED = "stopped.txt"  # in the run's folder: why a worker gave up, when starting again cannot help
 
 
-def prepare_run(settings: config.Config, run: Path, *, resume: bool, ranks: int, engine: str) -> None:
+def prepare_run(
+    settings: config.Config, run: Path, *, resume: bool, ranks: int, engine: str, force: bool = False
+) -> None:
     """Check the configuration against this machine's data, make the run's folder and write the configuration into it.
+
+    With `force` a checkpoint of another configuration, data or code is gone on from all the same.
 
     Raises:
         ConfigError: the folder holds a run that is not to be resumed, or a batch that does not divide.
         ValueError: shards, weights, sizes or label names that cannot be used, or a checkpoint of another run.
     """
     _check(settings, ranks)
-    newest = checkpoint.latest(run)
-    if newest is not None:
-        if not resume:
-            raise config.ConfigError(
-                f"`{run}` holds a run already; add --resume to continue it, or name another folder"
-            )
-        origin = checkpoint.Origin.of(settings, Manifest.load(settings.data.shards).data_hash, engine)
-        checkpoint.require_same(newest, origin)
+    newest, remarks = checkpoint.newest(run)
+    if checkpoint.all_of(run) and not resume:
+        raise config.ConfigError(f"`{run}` holds a run already; add --resume to continue it, or name another folder")
+    if checkpoint.all_of(run) and newest is None:
+        raise ValueError(f"no checkpoint of `{run}` is whole: {'; '.join(remarks)}; start a new run folder")
+    differs = newest is not None and checkpoint.difference(newest, _origin(settings, engine))
+    if differs and not force:
+        raise ValueError(
+            f"`{newest}` is of another run: {differs}; resume with the same, "
+            "add --force to go on from it all the same, or start a new run folder"
+        )
     run.mkdir(parents=True, exist_ok=True)
-    (run / STOPPED).unlink(missing_ok=True)
+    for left in (STOPPED, ASKED):
+        (run / left).unlink(missing_ok=True)
     (run / "config.json").write_text(json.dumps(config.to_tree(settings), indent=1))
+    if differs:
+        tell_event(run, f"goes on from a checkpoint of another run, as forced: {differs}")
     if newest is None:
-        (run / LOG).write_text("")
+        for log in (LOG, EVENTS):
+            (run / log).write_text("")
         for left in (WHICH["best"], PREVIEWS):  # of a run that was broken off before its first checkpoint
             shutil.rmtree(run / left, ignore_errors=True)
 
 
+def _origin(settings: config.Config, engine: str) -> checkpoint.Origin:
+    return checkpoint.Origin.of(settings, Manifest.load(settings.data.shards), engine)
+
+
 def _check(settings: config.Config, ranks: int) -> None:
-    open_reader(settings.data, "train", ranks=ranks, accumulate=settings.train.accumulate)
+    for size in range(min(settings.train.min_workers or ranks, ranks), ranks + 1):
+        open_reader(settings.data, "train", ranks=size, accumulate=settings.train.accumulate)
     check_best_metric(settings.train.best_metric)
+    if settings.train.keep_best and settings.train.evaluate_every_imgs % settings.train.checkpoint_every_imgs:
+        raise config.ConfigError(
+            f"`train.keep_best` = {settings.train.keep_best} keeps checkpoints by their validation: "
+            f"`train.evaluate_every_imgs` = {settings.train.evaluate_every_imgs} must be a multiple of "
+            f"`train.checkpoint_every_imgs` = {settings.train.checkpoint_every_imgs}"
+        )
     if settings.train.evaluate_every_imgs and not can_validate(settings):
         warnings.warn(
             f"`train.evaluate_every_imgs` = {settings.train.evaluate_every_imgs} is ignored: `{settings.data.shards}` "

@@ -28,6 +28,11 @@ class Position:
     stage_images: int = 0
     images: int = 0  # over all stages
 
+    def enter(self, stage: str) -> None:
+        """Begin a stage, or go on in it."""
+        if self.stage != stage:
+            self.stage, self.stage_images = stage, 0
+
     def fraction(self, stages: config.Stages) -> float:
         """How much of the stage is done, in [0, 1]."""
         return min(1.0, self.stage_images / max(1, getattr(stages, self.stage).images))

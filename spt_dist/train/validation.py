@@ -21,7 +21,7 @@ from spt_dist.train.export import export_best
 from spt_dist.train.log import RunLog
 from spt_dist.train.phases import STAGES
 from spt_dist.train.ranks import Ranks
-from spt_dist.train.state import AVERAGED, State
+from spt_dist.train.state import AVERAGED, Position, State
 
 SPLIT = "val"
 DIRECTIONS = {"higher": 1, "lower": -1}
@@ -33,6 +33,7 @@ class Validation:
     def __init__(self, settings: config.Config, folder: Path, chosen: Chosen, device: torch.device) -> None:
         self.settings, self.folder, self.chosen = settings, folder, chosen
         self.random = [device] if device.type == "cuda" else []  # besides the CPU's
+        self.newest: tuple[int, dict[str, float]] = -1, {}  # after so many images, the averages' scores
 
     def run(self, state: State, log: RunLog, origin: Origin) -> None:
         """Score the averages, tell the scores, and keep the averages if they are the best."""
@@ -49,16 +50,21 @@ class Validation:
                 scores = {MIOU: scores[MIOU]}  # what H_A will draw says nothing yet
             about = {"against": self.chosen.against, "pairs": len(self.chosen.pairs)}
             log.scores(scores, state.position, about | {"seconds": round(time.monotonic() - began, 3)})
+            self.newest = state.position.images, scores
             if "appearance" in trained:
                 self._keep_best(scores, state, origin, about)
 
+    def scores_of(self, position: Position) -> dict[str, float]:
+        """The scores of the averages at this position, if they were measured here."""
+        images, scores = self.newest
+        return scores if images == position.images else {}
+
     def _keep_best(self, scores: dict[str, float], state: State, origin: Origin, about: dict) -> None:
         name = self.settings.train.best_metric
-        direction = DIRECTIONS[validation_metrics()[name]]
         if name not in scores:  # it has no meaning on these pairs
             return
         best = self._best()
-        if best is None or direction * (scores[name] - best) > 0:
+        if best is None or better(name) * (scores[name] - best) > 0:
             chosen_by = {"metric": name, "value": scores[name], "images": state.position.images} | about
             export_best(self.folder, self.settings, state, origin, chosen_by)
 
@@ -81,6 +87,11 @@ def can_validate(settings: config.Config) -> bool:
     """Whether the validation split has the two pictures that make a pair."""
     splits = Manifest.load(settings.data.shards).splits
     return SPLIT in splits and splits[SPLIT].samples > 1
+
+
+def better(metric: str) -> int:
+    """1 where a higher score is better, -1 where a lower one is."""
+    return DIRECTIONS[validation_metrics()[metric]]
 
 
 def check_best_metric(name: str) -> None:

@@ -27,6 +27,7 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; runs/CONFIG by default.")] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    force: Annotated[bool, typer.Option(help="With --resume: though config, data or code are others.")] = False,
     launcher: Annotated[Literal["ray", "local"], typer.Option(help="`local`: this process, plain torch.")] = "ray",
 ) -> None:
     """Train a run: pose detector, H_S, H_A, end to end."""
@@ -34,8 +35,10 @@ def train(
     from spt_dist.train.launch import train as launch
 
     run = out or Path("runs") / config.stem
-    launch(load(config, tuple(overrides)), run, launcher=launcher, resume=resume)
-    typer.echo(f"trained: {run}/weights; next: spt evaluate {run}")
+    if launch(load(config, tuple(overrides)), run, launcher=launcher, resume=resume, force=force):
+        typer.echo(f"trained: {run}/weights; next: spt evaluate {run}")
+    else:
+        typer.echo(f"stopped as asked, all is saved; next: spt train {config} -o {run} --resume")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from spt_dist.data.pipeline import micro_batch
 from spt_dist.train.engine import DeepSpeedEngine, init_deepspeed
 from spt_dist.train.loop import Trainer
 from spt_dist.train.ranks import Ranks
+from spt_dist.train.saving import write
 
 
 def main():
@@ -29,7 +30,7 @@ def main():
     trainer = Trainer(settings, run, lambda network: DeepSpeedEngine(network, settings.train, share), ranks)
     if trainer.resume():
         for name, engine in trainer.state.engines.items():
-            engine.save(left / name)
+            engine.save(left / name, write)
         if ranks.leads:
             (left / "reader.json").write_text(json.dumps(trainer.reader.state_dict()))
     trainer.train()

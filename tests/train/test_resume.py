@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from spt_dist import config
+from spt_dist.run_log import read_events
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import PlainEngine
 from spt_dist.train.log import NonFiniteLossError
@@ -23,6 +24,13 @@ def trainer(settings, run, resume=False):
     made = Trainer(settings, run, lambda network: PlainEngine(network, settings.train), Ranks())
     assert made.resume() == resume
     return made
+
+
+def save(made):
+    """Save, and wait for it; the checkpoint that is then the newest."""
+    made.save()
+    made.saver.settle()
+    return checkpoint.newest(made.run)[0]
 
 
 def trace(run):
@@ -60,24 +68,26 @@ def test_resume_is_bit_equal(tiny_config, tmp_path, reader, broken_at):
 
 def test_a_broken_save_leaves_the_last_checkpoint(tiny_config, tmp_path, monkeypatch):
     made = trainer(tiny_config, tmp_path / "run")
-    first = made.save()
+    first = save(made)
     made.state.position.images = 8
-    monkeypatch.setattr(PlainEngine, "save", lambda self, folder: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        made.save()
-    assert checkpoint.latest(tmp_path / "run") == first
+    monkeypatch.setattr(torch, "save", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    assert save(made) == first
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+    assert read_events(made.run)[-1]["what"].endswith("the one before stays the newest: disk full")
+    monkeypatch.undo()
+    assert save(made).name == "000000000008"
 
 
 def test_only_the_newest_checkpoints_are_kept(tiny_config, tmp_path):
     made = trainer(tiny_config, tmp_path / "run")
     for images in (4, 8, 12):
         made.state.position.images = images
-        made.save()
+        save(made)
     assert sorted(int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()) == [8, 12]
 
 
 def test_a_checkpoint_of_another_config_is_refused_and_nothing_is_overwritten(tiny_config, tmp_path):
-    trainer(tiny_config, tmp_path / "run").save()
+    save(trainer(tiny_config, tmp_path / "run"))
     other = replace(tiny_config, losses=replace(tiny_config.losses, style=3.0))
     with pytest.raises(ValueError, match=r"`losses\.style` was 10\.0 and is 3\.0.*start a new run"):
         trainer(other, tmp_path / "run", resume=True)
@@ -90,13 +100,13 @@ def test_a_checkpoint_of_another_config_is_refused_and_nothing_is_overwritten(ti
 
 def test_a_broken_network_is_not_saved(tiny_config, tmp_path):
     made = trainer(tiny_config, tmp_path / "run")
-    kept = made.save()
+    kept = save(made)
     made.state.position.images = 4
     with torch.no_grad():
         next(made.state.engines["appearance"].module.parameters()).view(-1)[0] = float("inf")
     with pytest.raises(NonFiniteLossError, match="`appearance` has non-finite weights"):
         made.save()
-    assert checkpoint.latest(tmp_path / "run") == kept
+    assert checkpoint.newest(made.run)[0] == kept
 
 
 def test_a_half_written_report_is_written_again(tiny_config, tmp_path):
@@ -133,26 +143,26 @@ def test_what_would_stop_a_worker_stops_before(tiny_config, tmp_path, change, sa
 
 
 def test_a_taken_run_folder_is_refused(tiny_config, tmp_path):
-    trainer(tiny_config, tmp_path / "run").save()
+    save(trainer(tiny_config, tmp_path / "run"))
     with pytest.raises(config.ConfigError, match="holds a run already; add --resume"):
         prepare_run(tiny_config, tmp_path / "run", resume=False, ranks=1, engine="PlainEngine")
 
 
 def test_a_non_finite_loss_stops_and_keeps_the_checkpoint(tiny_config, tmp_path):
     made = trainer(tiny_config, tmp_path / "run")
-    kept = made.save()
+    kept = save(made)
     with torch.no_grad():
         next(made.state.engines["pose_detector"].module.parameters()).fill_(float("nan"))
     with pytest.raises(
         NonFiniteLossError, match=r"pose_detector/heatmaps became non-finite in stage `pose` at 4 images"
     ):
         made.train()
-    assert checkpoint.latest(tmp_path / "run") == kept
+    assert checkpoint.newest(made.run)[0] == kept
 
 
 def test_the_run_folder_says_what_made_it(tiny_config, tmp_path):
     made = trainer(tiny_config, tmp_path / "run")
-    meta = json.loads((made.save() / "meta.json").read_text())
+    meta = json.loads((save(made) / "meta.json").read_text())
     assert config.from_tree(meta["config"]) == tiny_config
     assert meta["origin"]["data_hash"] == made.manifest.data_hash
     assert meta["versions"]["torch"] == torch.__version__
