@@ -150,7 +150,7 @@ class Train:
     workers: Count = 1
     min_workers: Annotated[int, Field(ge=0)] = 0  # a run goes on with as few, until there is room again; 0: `workers`
     use_gpu: bool = False
-    zero_stage: Literal[0, 1, 2] = 1
+    zero_stage: Literal[0, 1, 2, 3] = 1
     precision: Literal["fp32", "bf16"] = "fp32"  # of the networks' forwards and backwards; weights and losses are fp32
     accumulate: Count = 1  # micro-batches per step
     clip: Weight = 0.0  # gradient norm; 0 does not clip

@@ -3,8 +3,9 @@
 import torch
 from spt_kernels import norm_act, prepare_transposed, tile_conv_transposed
 from torch import Tensor, nn
-from torch.nn.functional import dropout2d, fold, leaky_relu
+from torch.nn.functional import fold, leaky_relu
 
+from spt_dist.models.noise import drop_channels
 from spt_dist.types import Features
 
 LEAK = 0.2
@@ -99,7 +100,7 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[b in h w] -> [b out 2h 2w]."""
         x = self.norm(self.conv(x))
-        return dropout2d(x, self.dropout, self.training) if self.dropout else x
+        return drop_channels(x, self.dropout) if self.dropout and self.training else x
 
 
 class PictureHead(nn.Conv2d):

@@ -1,15 +1,16 @@
 """An engine trains one network: forward through it, one backward, one step.
 
-Two spellings of one interface: `PlainEngine` is torch alone, one process; `DeepSpeedEngine` partitions optimizer state
-and gradients over the ranks (ZeRO 0 to 2). A network that is not being trained is called through its raw `module`,
-frozen by `frozen_except`: calling another engine, or a network that is not frozen, gives silently wrong gradients.
+Two spellings of one interface: `PlainEngine` is torch alone, one process; `DeepSpeedEngine` divides optimizer state
+(ZeRO 1), gradients (2) and parameters (3) among the ranks. A network that is not being trained is called through its
+raw `module`, frozen by `frozen_except`: calling another engine, or a network that is not frozen, gives silently wrong
+gradients.
 """
 
 import os
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +23,7 @@ from spt_dist.train.precision import in_precision
 
 OPTIMIZER_FILE = "engine.pt"
 DEEPSPEED_TAG, UNIVERSAL_TAG = "engine", "universal"
+WHOLE_BELOW = 10_000  # parameters of fewer numbers are not divided: their collection would cost more than they take
 
 Write = Callable[[Path, Any], None]  # what it is given may change as soon as it returns
 
@@ -42,6 +44,10 @@ class Engine(Protocol):
 
     def step(self, learning_rate: float) -> None:
         """Update the parameters if this micro-batch completes a batch; every micro-batch calls it."""
+        ...
+
+    def whole(self) -> AbstractContextManager[nn.Module]:
+        """The network to read from, every parameter complete; all ranks enter together."""
         ...
 
     def save(self, folder: Path, write: Write) -> None:
@@ -81,6 +87,10 @@ class PlainEngine:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
+    def whole(self) -> AbstractContextManager[nn.Module]:
+        """See `Engine`."""
+        return nullcontext(self.module)
+
     def save(self, folder: Path, write: Write) -> None:
         """See `Engine`."""
         write(folder / OPTIMIZER_FILE, {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()})
@@ -107,7 +117,7 @@ class DeepSpeedEngine:
                 "train_micro_batch_size_per_gpu": micro_batch,
                 "gradient_accumulation_steps": train.accumulate,
                 "gradient_clipping": train.clip,
-                "zero_optimization": {"stage": train.zero_stage},
+                "zero_optimization": {"stage": train.zero_stage, "stage3_param_persistence_threshold": WHOLE_BELOW},
                 "steps_per_print": 10**9,
             },
         )
@@ -125,6 +135,17 @@ class DeepSpeedEngine:
         """See `Engine`."""
         _set_learning_rate(self.engine.optimizer, learning_rate)
         self.engine.step()
+
+    @contextmanager
+    def whole(self) -> Iterator[nn.Module]:
+        """See `Engine`."""
+        import deepspeed
+
+        divided = self.engine.zero_optimization_stage() == 3
+        if divided:
+            self.engine.optimizer.empty_partition_cache()  # what a call of the raw module left collected
+        with deepspeed.zero.GatheredParameters(list(self.module.parameters()), enabled=divided):
+            yield self.module
 
     def save(self, folder: Path, write: Write) -> None:
         """See `Engine`."""

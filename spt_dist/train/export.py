@@ -7,6 +7,7 @@ card says what made them. The best are replaced while the run trains: the folder
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -29,8 +30,12 @@ def export(
     run: Path, settings: config.Config, state: State, origin: Origin, ranks: Ranks, more: Mapping[str, Any] = EMPTY
 ) -> None:
     """Write the last averages, and every network for runs that start from this one; the leader does, all wait."""
+    with ExitStack() as complete:
+        for engine in state.engines.values():
+            complete.enter_context(engine.whole())
+        if ranks.leads:
+            save_networks(run, state.best())
     if ranks.leads:
-        save_networks(run, state.best())
         _save(run / WHICH["last"], settings, state, origin, more)
     ranks.barrier()
 

@@ -13,10 +13,11 @@ from torch import nn
 
 from spt_dist import config
 from spt_dist.data.manifest import Manifest
-from spt_dist.data.pipeline import open_reader
+from spt_dist.data.pipeline import micro_batch, open_reader
 from spt_dist.data.search.found import open_pseudo_pairs
 from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
+from spt_dist.models.noise import Rows
 from spt_dist.run_log import EVENTS
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
@@ -108,17 +109,16 @@ class Trainer:
 
     def step(self, stage: str) -> None:
         """One batch through the stage's phases."""
-        self.seed_noise()
         plan, fraction = getattr(self.settings.stages, stage), self.state.position.fraction(self.settings.stages)
         pseudo_pairs = self.pseudo_pairs if stage in WANTS_PSEUDO_PAIRS else None
         own_pose, alpha = fraction < plan.warm_up, fade_in(fraction, plan.fade_in)
         turns = []
-        for _ in range(self.settings.train.accumulate):
+        for part in range(self.settings.train.accumulate):
             pairs = next(self.reader)
             if self.twins is not None:
                 pairs = self.twins.pair(pairs.source)
             scene = build_scene(pairs, self.settings, pseudo_pairs, own_pose)
-            turns.append(Turn(scene, self.settings, self.features, alpha))
+            turns.append(Turn(scene, self.settings, self.features, alpha, self.rows(part)))
         phases = phases_of(stage, self.settings.losses)
         averages = self.state.averages_of(AVERAGED - {phase.network for phase in phases})
         for phase in phases:
@@ -127,15 +127,17 @@ class Trainer:
             rate = learning_rate(base, fraction, plan.decay)
             self.log.collect(train_phase(phase, self.state.engines, turns, rate, averages))
             if phase.network in self.state.averages:
-                module = self.state.engines[phase.network].module
-                self.state.averages[phase.network].update(module, self.settings.data.batch)
+                with self.state.engines[phase.network].whole() as module:
+                    self.state.averages[phase.network].update(module, self.settings.data.batch)
         self.state.position.stage_images += self.settings.data.batch
         self.state.position.images += self.settings.data.batch
 
-    def seed_noise(self) -> None:
-        """Draw dropout from here on as a function of seed, position and rank: nothing of it is in a checkpoint."""
-        entropy = (self.settings.train.seed, self.state.position.images, self.ranks.rank)
-        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]))
+    def rows(self, part: int) -> Rows:
+        """Which of the batch's rows a micro-batch of this rank is."""
+        settings, ranks = self.settings, self.ranks
+        share = micro_batch(settings.data, ranks.size, settings.train.accumulate)
+        key = (settings.train.seed, self.state.position.images)
+        return Rows(key, settings.data.batch, (part * ranks.size + ranks.rank) * share, share)
 
     def draw_preview(self) -> np.ndarray:
         """Held-out people in other poses, by the averages as they are."""
@@ -148,7 +150,8 @@ class Trainer:
     def save(self) -> None:
         """Begin to write a checkpoint; `NonFiniteLossError` when a network is broken: the last one stays the newest."""
         for name, engine in self.state.engines.items():
-            finite = torch.stack([parameter.isfinite().all() for parameter in engine.module.parameters()]).all()
+            with engine.whole() as module:
+                finite = torch.stack([parameter.isfinite().all() for parameter in module.parameters()]).all()
             if not self.ranks.all(bool(finite)):
                 raise NonFiniteLossError(
                     f"`{name}` has non-finite weights; resume from the last checkpoint with train.clip"

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from spt_dist import config, losses
 from spt_dist.geometry import crop_faces
 from spt_dist.models.inputs import one_hot, parsing_to_read, to_labels
+from spt_dist.models.noise import Rows, noise_of
 from spt_dist.train.engine import Engine, frozen_except
 from spt_dist.train.judging import taken_at_once
 from spt_dist.train.precision import in_precision
@@ -38,6 +39,7 @@ class Turn:
     config: config.Config
     features: nn.Module  # frozen relu2_1
     alpha: float = 1.0  # fade-in of the local enhancer
+    rows: Rows | None = None  # which of the batch these are, for dropout
     networks: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # the trained one's engine, the others raw
     fakes: dict[str, Tensor] = field(default_factory=dict)  # discriminator -> what the generator drew, detached
 
@@ -72,7 +74,8 @@ def train_phase(
             precision = turn.config.train.precision
             frozen = {name: in_precision(network, precision) for name, network in raw.items()}
             turn.networks = {**frozen, phase.network: trained}
-            terms = phase.terms(turn)
+            with noise_of(turn.rows, phase.network):
+                terms = phase.terms(turn)
             weights = vars(turn.config.losses) | UNWEIGHTED
             trained.backward(torch.stack([weights[name] * term for name, term in terms.items()]).sum())
             trained.step(learning_rate)
