@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= box
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo serve test test-fast test-kernels native cubins bench ablation check format clean
+.PHONY: help setup demo serve test test-fast test-cluster test-kernels native cubins bench ablation check format clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 14
@@ -27,13 +27,16 @@ serve: setup     ## serve the model in the box on loopback, or a trained run: ma
 	$(BIN)/spt serve $(RUN)
 
 test: setup check  ## all checks and tests
-	$(BIN)/pytest -m 'not thorough'
+	$(BIN)/pytest -m 'not thorough and not cluster'
+
+test-cluster: setup  ## every fault and every change of size, on Ray clusters of this machine too
+	$(BIN)/pytest -m 'cluster or faults'
 
 test-kernels: setup  ## every proof of the kernels, the long ones too
 	$(BIN)/pytest tests/kernels tests/golden
 
 test-fast: setup ## the tests that start no further processes
-	$(BIN)/pytest -m 'not slow and not thorough'
+	$(BIN)/pytest -m 'not slow and not thorough and not cluster'
 
 native: setup    ## build the compiled CPU forms again
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -121,22 +121,7 @@ def tiny_run(tiny_shards, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tiny_toml(tiny_config, tmp_path) -> Path:
-    """`tiny_config` as a file: tables by dotted headings, values as JSON spells them."""
-    import json
+    """`tiny_config` as a file."""
+    from runs import write_toml
 
-    from spt_dist import config
-
-    lines = []
-
-    def table(heading: str, tree: dict) -> None:
-        lines.append(f"[{heading}]")
-        lines.extend(f"{k} = {json.dumps(v)}" for k, v in tree.items() if v is not None and not isinstance(v, dict))
-        for key, value in tree.items():
-            if isinstance(value, dict):
-                table(f"{heading}.{key}", value)
-
-    for section, tree in config.to_tree(tiny_config).items():
-        table(section, tree)
-    path = tmp_path / "tiny.toml"
-    path.write_text("\n".join(lines))
-    return path
+    return write_toml(tiny_config, tmp_path / "tiny.toml")

@@ -35,7 +35,13 @@ HELP = (
 
 
 def train(
-    settings: config.Config, run: Path, *, launcher: str = "ray", resume: bool = False, force: bool = False
+    settings: config.Config,
+    run: Path,
+    *,
+    launcher: str = "ray",
+    resume: bool = False,
+    force: bool = False,
+    profile: bool = False,
 ) -> bool:
     """Train a run to the end of its curriculum, with progress on the screen; False when asked to stop before (SIGTERM).
 
@@ -52,27 +58,28 @@ def train(
     prepare_run(settings, run, resume=resume, force=force, ranks=ranks, engine=engine.__name__)
     with show_progress(run, settings.stages):
         if on_ray:
-            _train_on_ray(settings, run.resolve())
+            _train_on_ray(settings, run.resolve(), profile)
         else:
-            train_locally(settings, run)
+            train_locally(settings, run, profile)
     if (run / ASKED).exists():
         tell_event(run, "stopped when asked to; --resume goes on")
         return False
     return True
 
 
-def train_locally(settings: config.Config, run: Path) -> None:
+def train_locally(settings: config.Config, run: Path, profile: bool = False) -> None:
     """The same loop in this process, plain torch: for debugging."""
     if settings.train.use_gpu and not torch.cuda.is_available():
         raise config.ConfigError("`train.use_gpu` is true but torch sees no GPU here: --set train.use_gpu=false")
     device = torch.device("cuda" if settings.train.use_gpu else "cpu")
     trainer = Trainer(settings, run, lambda network: PlainEngine(network, settings.train), Ranks(0, 1, device))
+    trainer.profile = profile
     trainer.resume()
     with asking_on_signal(run):
         trainer.train()
 
 
-def _train_on_ray(settings: config.Config, run: Path) -> None:
+def _train_on_ray(settings: config.Config, run: Path, profile: bool) -> None:
     address = local_ray.prepare()
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
@@ -92,7 +99,12 @@ def _train_on_ray(settings: config.Config, run: Path) -> None:
         workers, least = settings.train.workers, settings.train.min_workers
         trainer = TorchTrainer(
             _ray_worker,
-            train_loop_config={"config": config.to_tree(settings), "run": str(run), "folder": os.getcwd()},
+            train_loop_config={
+                "config": config.to_tree(settings),
+                "run": str(run),
+                "folder": os.getcwd(),
+                "profile": profile,
+            },
             scaling_config=ScalingConfig(
                 num_workers=(least, workers) if least else workers,
                 use_gpu=settings.train.use_gpu,
@@ -168,6 +180,7 @@ def _ray_worker(plan: dict[str, Any]) -> None:
     share = micro_batch(settings.data, ranks.size, settings.train.accumulate)
     try:
         trainer = Trainer(settings, run, lambda network: DeepSpeedEngine(network, settings.train, share), ranks)
+        trainer.profile = plan["profile"]
         trainer.resume()
         trainer.train()
     except NonFiniteLossError as error:

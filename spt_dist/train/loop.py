@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.profiler import record_function
 
 from spt_dist import config
 from spt_dist.data.manifest import Manifest
@@ -25,6 +26,7 @@ from spt_dist.train.export import export
 from spt_dist.train.log import NonFiniteLossError, RunLog
 from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
 from spt_dist.train.preview import draw_preview
+from spt_dist.train.profiling import traced, untraced
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.saving import Saver
 from spt_dist.train.scene import build_scene
@@ -36,6 +38,8 @@ from spt_dist.train.watch import Watchdog
 
 class Trainer:
     """One process's share of a run."""
+
+    profile = False  # whether to write traces of the first steps of each stage
 
     def __init__(self, settings: config.Config, run: Path, make_engine: Callable[[nn.Module], Engine], ranks: Ranks):
         self.settings, self.run, self.ranks = settings, run, ranks
@@ -87,17 +91,20 @@ class Trainer:
         self.state.position.enter(stage)
         of_images = getattr(self.settings.stages, stage).images
         self.log.start(self.state.position)
-        while self.state.position.stage_images < of_images:
-            if self.wish.to_stop():
-                return False
-            self.step(stage)
-            ends = self.state.position.stage_images >= of_images
-            if ends or self.due(self.settings.train.report_every_imgs):
-                self.log.report(self.state.position, of_images)
-            with self.watchdog.resting():
-                self.show(ends)
-                if self.due(self.settings.train.checkpoint_every_imgs):
-                    self.save()
+        with traced(self.run, stage) if self.profile and self.ranks.leads else untraced() as stepped:
+            while self.state.position.stage_images < of_images:
+                if self.wish.to_stop():
+                    return False
+                self.step(stage)
+                ends = self.state.position.stage_images >= of_images
+                if ends or self.due(self.settings.train.report_every_imgs):
+                    with record_function("report"):
+                        self.log.report(self.state.position, of_images)
+                with self.watchdog.resting():
+                    self.show(ends)
+                    if self.due(self.settings.train.checkpoint_every_imgs):
+                        self.save()
+                stepped()
         return True
 
     def show(self, ends: bool) -> None:
@@ -110,27 +117,32 @@ class Trainer:
     def step(self, stage: str) -> None:
         """One batch through the stage's phases."""
         plan, fraction = getattr(self.settings.stages, stage), self.state.position.fraction(self.settings.stages)
-        pseudo_pairs = self.pseudo_pairs if stage in WANTS_PSEUDO_PAIRS else None
         own_pose, alpha = fraction < plan.warm_up, fade_in(fraction, plan.fade_in)
-        turns = []
-        for part in range(self.settings.train.accumulate):
-            pairs = next(self.reader)
-            if self.twins is not None:
-                pairs = self.twins.pair(pairs.source)
-            scene = build_scene(pairs, self.settings, pseudo_pairs, own_pose)
-            turns.append(Turn(scene, self.settings, self.features, alpha, self.rows(part)))
+        turns = [self.read(part, stage, own_pose, alpha) for part in range(self.settings.train.accumulate)]
         phases = phases_of(stage, self.settings.losses)
         averages = self.state.averages_of(AVERAGED - {phase.network for phase in phases})
         for phase in phases:
             self.watchdog.at(f"{phase.network} after {self.state.position.images:,} images")
             base = plan.discriminator_learning_rate if phase.discriminates else plan.learning_rate
             rate = learning_rate(base, fraction, plan.decay)
-            self.log.collect(train_phase(phase, self.state.engines, turns, rate, averages))
+            with record_function(phase.network):
+                self.log.collect(train_phase(phase, self.state.engines, turns, rate, averages))
             if phase.network in self.state.averages:
-                with self.state.engines[phase.network].whole() as module:
+                with record_function("average"), self.state.engines[phase.network].whole() as module:
                     self.state.averages[phase.network].update(module, self.settings.data.batch)
         self.state.position.stage_images += self.settings.data.batch
         self.state.position.images += self.settings.data.batch
+
+    def read(self, part: int, stage: str, own_pose: bool, alpha: float) -> Turn:
+        """The step's next micro-batch, as its phases see it."""
+        with record_function("read"):
+            pairs = next(self.reader)
+            if self.twins is not None:
+                pairs = self.twins.pair(pairs.source)
+        with record_function("scene"):
+            pseudo_pairs = self.pseudo_pairs if stage in WANTS_PSEUDO_PAIRS else None
+            scene = build_scene(pairs, self.settings, pseudo_pairs, own_pose)
+        return Turn(scene, self.settings, self.features, alpha, self.rows(part))
 
     def rows(self, part: int) -> Rows:
         """Which of the batch's rows a micro-batch of this rank is."""
@@ -158,7 +170,8 @@ class Trainer:
                 )
         meta = checkpoint.describe(self.settings, self.state, self.reader, self.origin, self.ranks)
         scored = self.validation and self.validation.scores_of(self.state.position)
-        self.saver.save(self.state, meta | {"scores": scored or {}})
+        with record_function("save"):
+            self.saver.save(self.state, meta | {"scores": scored or {}})
 
     def resume(self) -> bool:
         """Go back to the newest whole checkpoint, or to the start; False when there is none."""

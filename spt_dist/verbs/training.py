@@ -27,7 +27,8 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; runs/CONFIG by default.")] = None,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
-    force: Annotated[bool, typer.Option(help="With --resume: though config, data or code are others.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --resume: though config, data or code changed.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Write traces of some steps to RUN/profile.")] = False,
     launcher: Annotated[Literal["ray", "local"], typer.Option(help="`local`: this process, plain torch.")] = "ray",
 ) -> None:
     """Train a run: pose detector, H_S, H_A, end to end."""
@@ -35,7 +36,8 @@ def train(
     from spt_dist.train.launch import train as launch
 
     run = out or Path("runs") / config.stem
-    if launch(load(config, tuple(overrides)), run, launcher=launcher, resume=resume, force=force):
+    settings = load(config, tuple(overrides))
+    if launch(settings, run, launcher=launcher, resume=resume, force=force, profile=profile):
         typer.echo(f"trained: {run}/weights; next: spt evaluate {run}")
     else:
         typer.echo(f"stopped as asked, all is saved; next: spt train {config} -o {run} --resume")

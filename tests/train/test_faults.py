@@ -3,7 +3,6 @@
 After each fault the run goes on and its losses are the unbroken run's, bit for bit, from the last checkpoint on.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -15,14 +14,15 @@ from pathlib import Path
 import pytest
 from processes import run_ranks, start_ranks, wait_for
 
+from runs import events, losses, reached, write_toml
 from spt_dist import config
-from spt_dist.run_log import read_events, read_lines
+from spt_dist.run_log import read_events
 from spt_dist.train import checkpoint
 from spt_dist.train.prepare import prepare_run
 from spt_dist.train.stop import ASKED
 from spt_dist.train.watch import EXIT_STALLED, STALLS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 WORKER = Path(__file__).with_name("resize_worker.py")
 SPT = str(Path(sys.executable).with_name("spt"))
 BATCH, BROKEN_AT = 4, 24
@@ -52,15 +52,6 @@ def go_on(settings, run):
     run_ranks(WORKER, 2, str(run), str(run / "held"))
 
 
-def losses(run):
-    file = run / "log.jsonl"
-    return [(line["all_images"], line["terms"]) for line in read_lines(file)] if file.exists() else []
-
-
-def reached(run, images):
-    return lambda: losses(run) and losses(run)[-1][0] >= images
-
-
 def ended(ranks):
     codes = [rank.wait(timeout=120) for rank in ranks]
     for rank in ranks:
@@ -79,7 +70,7 @@ def whole(settings, tmp_path_factory):
 def test_a_worker_killed_in_a_step(settings, whole, tmp_path):
     run = tmp_path / "run"
     ranks = start(settings, run)
-    wait_for(reached(run, BROKEN_AT), "the log")
+    wait_for(lambda: reached(run, BROKEN_AT), "the log")
     ranks[1].kill()
     assert all(ended(ranks))
     assert len(losses(run)) < len(whole)
@@ -106,7 +97,7 @@ def test_a_worker_killed_in_a_save(settings, whole, tmp_path):
             return False
         return True
 
-    wait_for(reached(run, BROKEN_AT), "the log")
+    wait_for(lambda: reached(run, BROKEN_AT), "the log")
     wait_for(caught_writing, "a save")
     ranks[1].kill()
     assert all(ended(ranks))
@@ -122,7 +113,7 @@ def test_a_worker_killed_in_a_save(settings, whole, tmp_path):
 def test_a_rank_that_stands_still_is_named(settings, whole, tmp_path):
     run = tmp_path / "run"
     ranks = start(settings, run)
-    wait_for(reached(run, BROKEN_AT), "the log")
+    wait_for(lambda: reached(run, BROKEN_AT), "the log")
     ranks[1].send_signal(signal.SIGSTOP)
     assert ranks[0].wait(timeout=60) == EXIT_STALLED
     ranks[1].kill()
@@ -137,7 +128,7 @@ def test_a_rank_that_stands_still_is_named(settings, whole, tmp_path):
 def test_all_ranks_stop_together_when_asked(settings, whole, tmp_path):
     run = tmp_path / "run"
     ranks = start(settings, run)
-    wait_for(reached(run, BROKEN_AT), "the log")
+    wait_for(lambda: reached(run, BROKEN_AT), "the log")
     (run / ASKED).touch()
     assert ended(ranks) == [0, 0]
     stopped_at = losses(run)[-1][0]
@@ -156,7 +147,7 @@ def test_sigterm_saves_and_ends_well(settings, tmp_path):
     command = [SPT, "train", str(toml), "--launcher", "local", "-o"]
     subprocess.run([*command, str(whole)], check=True, capture_output=True)
     training = subprocess.Popen([*command, str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(reached(run, BROKEN_AT), "the log")
+    wait_for(lambda: reached(run, BROKEN_AT), "the log")
     training.send_signal(signal.SIGTERM)
     said, _ = training.communicate(timeout=60)
     assert training.returncode == 0
@@ -191,25 +182,9 @@ def test_a_full_disk_costs_the_saves_that_it_meets(settings, tmp_path):
     if done.returncode in (1, 77):
         pytest.skip(f"cannot mount a small disk here: {done.stderr.strip()[-200:]}")
     assert done.returncode == 0, (tmp_path / "out.txt").read_text()
-    failed = [event["what"] for event in read_events(names["out"]) if "save after" in event["what"]]
+    failed = events(names["out"], "save after")
     assert failed
-    assert all("No space left on device" in what for what in failed)
+    assert all("No space left on device" in event["what"] for event in failed)
     assert losses(names["out"]) == losses(whole)
     newest, remarks = checkpoint.newest(names["out"])
     assert (int(newest.name), remarks) == (losses(whole)[-1][0], [])
-
-
-def write_toml(settings, path):
-    """The settings as a file that `spt train` reads."""
-    tree = config.to_tree(settings)
-    path.write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in flat(tree)))
-    config.load(path)
-    return path
-
-
-def flat(tree, prefix=""):
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
-        elif not isinstance(value, dict):
-            yield f"{prefix}{key}", value

@@ -14,9 +14,11 @@ from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import read_image
 from spt_dist.infer import Predictor
 from spt_dist.run_log import read_lines, read_log, read_scores
-from spt_dist.train import log, preview
+from spt_dist.train import log, preview, profiling
 from spt_dist.train.engine import PlainEngine
 from spt_dist.train.log import NonFiniteLossError, RunLog
+from spt_dist.train.loop import Trainer
+from spt_dist.train.phases import STAGES
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import Position, build_state
@@ -207,3 +209,30 @@ def test_the_preview_follows_the_averages_and_not_the_networks_in_training(untra
     after = draw_preview(untrained, tiny_config, manifest)
     changed = (after != before).any(axis=(0, 2)).nonzero()[0]
     assert changed.min() > 0.7 * before.shape[1]  # the last of four columns
+
+
+@pytest.mark.filterwarnings("ignore:.*random network.*:UserWarning")
+def test_a_trace_names_what_a_step_does(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(profiling, "WARM_UP_STEPS", 1)
+    monkeypatch.setattr(profiling, "STEPS", 1)
+    made = Trainer(tiny_config, tmp_path, lambda network: PlainEngine(network, tiny_config.train), Ranks())
+    made.profile = True
+    made.train()
+    for stage, phases in STAGES.items():
+        events = json.loads((tmp_path / "profile" / f"{stage}.json").read_text())["traceEvents"]
+        names = [event.get("name") for event in events if event.get("cat") == "user_annotation"]
+        for name in ("read", "scene", *(phase.network for phase in phases)):
+            assert names.count(name) == 1, (stage, name)
+
+
+def test_on_a_full_disk_lines_wait_and_none_is_lost(tmp_path, clock, monkeypatch):
+    made, _ = write_two_reports(tmp_path, clock)
+    before = (tmp_path / "log.jsonl").read_text()
+    with monkeypatch.context() as full:
+        full.setattr(log, "add_lines", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        made.collect({"appearance/style": torch.tensor(1.0)})
+        made.report(Position("appearance", 32, 132), 400)
+        assert (tmp_path / "log.jsonl").read_text() == before
+    made.collect({"appearance/style": torch.tensor(2.0)})
+    made.report(Position("appearance", 40, 140), 400)
+    assert [line["images"] for line in read_lines(tmp_path / "log.jsonl")] == [8, 24, 32, 40]

@@ -1,0 +1,189 @@
+"""What happens to runs on Ray: workers, nodes and drivers are killed, nodes come; each run ends by itself.
+
+Losses are the unbroken run's, bit for bit at the same size. Every test starts a Ray of its own on this machine.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from processes import wait_for
+
+from runs import events, losses, reached, write_toml
+from spt_dist import config
+from spt_dist.train import checkpoint
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+SPT = str(Path(sys.executable).with_name("spt"))
+BATCH, BROKEN_AT, START_S = 4, 24, 180
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_config):
+    """Two workers, every step told, saved at every fourth; long enough to be caught in the middle."""
+    stages = {name: config.Stage(24, 1e-4, 1e-4) for name in ("pose", "semantic", "end_to_end")}
+    stages["appearance"] = config.Stage(600, 1e-4, 1e-4)
+    train = replace(tiny_config.train, workers=2, report_every_imgs=BATCH, checkpoint_every_imgs=4 * BATCH)
+    train = replace(train, picture_every_imgs=10_000, stall_s=20.0)
+    return replace(tiny_config, stages=config.Stages(**stages), train=train)
+
+
+def spt_train(toml, run, *words, **environment):
+    """The command, as a user starts it."""
+    command = [SPT, "train", str(toml), "-o", str(run), *words]
+    return subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(training, timeout_s=600):
+    said, _ = training.communicate(timeout=timeout_s)
+    return training.returncode, said
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    code, said = finish(spt_train(write_toml(settings, folder / "tiny.toml"), folder / "whole"))
+    assert code == 0, said
+    return losses(folder / "whole")
+
+
+def pid_of(run, rank):
+    """The process that a rank began in last."""
+    return [event["pid"] for event in events(run, f"rank {rank} of") if "pid" in event][-1]
+
+
+def test_a_killed_worker_is_started_again(settings, whole, tmp_path):
+    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
+    training = spt_train(toml, run)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    os.kill(pid_of(run, 1), signal.SIGKILL)
+    code, said = finish(training)
+    assert code == 0, said
+    assert losses(run) == whole
+    assert len(events(run, "goes on after")) == 2
+    assert events(run, "rank 1 failed")
+
+
+def test_a_frozen_worker_is_named_and_replaced(settings, whole, tmp_path):
+    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
+    training = spt_train(toml, run)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    os.kill(pid_of(run, 1), signal.SIGSTOP)
+    code, said = finish(training)
+    assert code == 0, said
+    assert events(run, "rank 1 is frozen or gone")
+    assert (run / "stalls" / "0.txt").stat().st_size
+    assert losses(run) == whole
+
+
+def test_a_killed_driver_is_started_again_by_its_user(settings, whole, tmp_path):
+    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
+    training = spt_train(toml, run)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    training.kill()
+    finish(training)
+    workers = [pid_of(run, rank) for rank in range(2)]
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers' end", 60)
+    assert losses(run) != whole
+    code, said = finish(spt_train(toml, run, "--resume"))
+    assert code == 0, said
+    assert losses(run) == whole
+
+
+def test_sigterm_saves_on_all_workers_and_ends_well(settings, whole, tmp_path):
+    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
+    training = spt_train(toml, run)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    training.send_signal(signal.SIGTERM)
+    code, said = finish(training)
+    assert (code, "stopped as asked" in said) == (0, True), said
+    assert int(checkpoint.newest(run)[0].name) == losses(run)[-1][0] < whole[-1][0]
+    code, said = finish(spt_train(toml, run, "--resume"))
+    assert code == 0, said
+    assert losses(run) == whole
+
+
+POISON = """
+import os
+from pathlib import Path
+from importlib.abc import MetaPathFinder
+import sys
+
+class Poison(MetaPathFinder):
+    '''When the loop is imported: a parameter becomes NaN after {images} images, as often as {times} files allow.'''
+    def find_spec(self, name, path, target=None):
+        if name != "spt_dist.train.loop":
+            return None
+        sys.meta_path.remove(self)
+        import spt_dist.train.loop as loop
+        step = loop.Trainer.step
+        def poisoned(trainer, stage):
+            step(trainer, stage)
+            left = Path({left!r}) / f"{{trainer.ranks.rank}}-{{os.getpid()}}"
+            if trainer.state.position.images == {images} and len(list(left.parent.iterdir())) < {times} * 2:
+                left.touch()
+                parameters = trainer.state.engines["semantic"].module.parameters()
+                next(iter(parameters)).data.view(-1)[0] = float("nan")
+        loop.Trainer.step = poisoned
+        return sys.modules[name].__spec__
+
+sys.meta_path.insert(0, Poison())
+"""
+
+
+@pytest.mark.parametrize(("times", "ends"), [(1, True), (9, False)])
+def test_a_loss_that_is_not_finite(settings, whole, tmp_path, times, ends):
+    """Once: the run goes back to the last checkpoint. Again at the same place: it stops and says so."""
+    toml, run, left = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run", tmp_path / "left"
+    left.mkdir()
+    (tmp_path / "sitecustomize.py").write_text(POISON.format(left=str(left), times=times, images=BROKEN_AT + BATCH))
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    code, said = finish(spt_train(toml, run, PYTHONPATH=path))
+    assert (code == 0) == ends, said
+    assert events(run, "became non-finite")
+    if ends:
+        assert losses(run) == whole
+    else:
+        assert "became non-finite in stage `semantic`" in said
+        assert "Traceback" not in said
+        assert checkpoint.newest(run)[0] is not None
+
+
+@pytest.fixture
+def cluster():
+    """A head that only leads, and room for nodes of one worker each."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    yield made
+    made.shutdown()
+
+
+def test_a_lost_node_is_done_without_and_a_new_one_taken_in(settings, whole, tmp_path, cluster):
+    settings = replace(settings, train=replace(settings.train, min_workers=1))
+    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    training = spt_train(toml, run, RAY_ADDRESS=cluster.address)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    cluster.remove_node(nodes[1], allow_graceful=False)
+    lost = time.monotonic()
+    (alone,) = wait_for(lambda: events(run, "rank 0 of 1 goes on"), "a start on one worker", 120)
+    wait_for(lambda: losses(run)[-1][0] > alone["images"], "a step on one worker", 120)
+    alone_s = time.monotonic() - lost
+    cluster.add_node(num_cpus=1)
+    code, said = finish(training)
+    assert code == 0, said
+    print(f"one worker trains {alone_s:.0f} s after the node's loss")
+    told, expected = losses(run), whole
+    assert [images for images, _ in told] == [images for images, _ in expected]  # none lost, none repeated
+    for (_, found), (images, wanted) in zip(told, expected, strict=True):
+        if images <= alone["images"]:
+            assert found == wanted
+    assert alone_s < 60
