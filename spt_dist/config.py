@@ -165,6 +165,7 @@ class Train:
     checkpoint_every_imgs: Count = 50_000
     keep_checkpoints: Count = 2  # the last ones
     keep_best: Annotated[int, Field(ge=0)] = 0  # and the best ones by `best_metric`
+    mirror: str = ""  # where checkpoints and logs are copied, s3://bucket/folder; "" is nowhere
     stall_s: Weight = 600.0  # a step that takes longer is a stall: the workers say who, and start again; 0: never
     max_failures: Annotated[int, Field(ge=0)] = 3  # restarts of a failed worker group, each from the last checkpoint
 

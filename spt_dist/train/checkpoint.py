@@ -38,6 +38,7 @@ HIDDEN = ".writing-"
 FREE = ("serve.", "evaluation.", "data.shards", "data.pseudo_pairs", "train.report_every_imgs", "train.stall_s")
 FREE += ("train.picture_every_imgs", "train.checkpoint_every_imgs", "train.keep_", "train.max_failures")
 FREE += ("train.evaluate_every_imgs", "train.best_metric", "train.workers", "train.min_workers", "train.accumulate")
+FREE += ("train.mirror",)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ class Trainer:
             raise OSError(f"the last checkpoint could not be written; `{EVENTS}` says why; mend that, then --resume")
         if finished:
             export(self.run, self.settings, self.state, self.origin, self.ranks)
+        if self.saver.mirror is not None:
+            self.saver.mirror.push_weights(self.run)
         self.log.close()
         return finished
 

@@ -18,6 +18,7 @@ from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import WHICH
 from spt_dist.run_log import EVENTS, LOG, tell_event
 from spt_dist.train import checkpoint
+from spt_dist.train.mirror import Mirror
 from spt_dist.train.preview import FOLDER as PREVIEWS
 from spt_dist.train.stop import ASKED
 from spt_dist.train.validation import SPLIT, can_validate, check_best_metric
@@ -37,6 +38,12 @@ def prepare_run(
         ValueError: shards, weights, sizes or label names that cannot be used, or a checkpoint of another run.
     """
     _check(settings, ranks)
+    if settings.train.mirror:
+        mirror = Mirror(settings.train.mirror)
+        if resume and not checkpoint.all_of(run):
+            mirror.fetch(run)
+        elif mirror.checkpoints() and not checkpoint.all_of(run):
+            raise config.ConfigError(f"`{mirror.uri}` holds a run already; add --resume, or name another mirror")
     newest, remarks = checkpoint.newest(run)
     if checkpoint.all_of(run) and not resume:
         raise config.ConfigError(f"`{run}` holds a run already; add --resume to continue it, or name another folder")

@@ -24,6 +24,7 @@ from spt_dist import config
 from spt_dist.data.pack import flush
 from spt_dist.train import checkpoint
 from spt_dist.train.checkpoint import AVERAGE, FOLDER, HIDDEN, META, SUMS
+from spt_dist.train.mirror import Mirror
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import State
 from spt_dist.train.validation import better
@@ -41,6 +42,7 @@ class Saver:
         self.threads = ranks.side_group()
         self.pending: Future[bool] | None = None
         self.saved_imgs = -1
+        self.mirror = Mirror(train.mirror) if train.mirror and ranks.leads else None
 
     def save(self, state: State, meta: Meta) -> None:
         """Copy the state, and begin to write the copy."""
@@ -89,9 +91,18 @@ class Saver:
         if self.ranks.leads and whole:
             checkpoint.publish(writing, final)
             self._forget()
+            self._mirror(final)
         elif self.ranks.leads:
             shutil.rmtree(writing, ignore_errors=True)
         return whole
+
+    def _mirror(self, final: Path) -> None:
+        """Copy the checkpoint to the second place; a copy that fails costs itself only."""
+        try:
+            if self.mirror is not None:
+                self.mirror.push(final)
+        except OSError as error:
+            self.tell(f"the copy of {final.name} to `{self.train.mirror}` failed: {error}")
 
     def _forget(self) -> None:
         """Remove all but the last and the best."""
