@@ -34,18 +34,19 @@ from spt_dist.train.state import AVERAGED, build_networks
 from spt_dist.types import Joints, LabelBytes
 
 BATCHES = (2, 3)  # a batch of one takes shortcuts (a view for a copy), so lines begin at two
-SCENE, UPDATE = "scene", "averages"  # parts of a step beside its phases
+SCENE = "scene"  # the part of a step in front of its phases
 Variant = tuple[float, bool, float]  # share of a stage, own pose, alpha
 
 
 @dataclass(frozen=True)
 class Part:
-    """One phase of a step, or what is done beside the phases, for one micro-batch of `batch` samples."""
+    """One phase of a step, or the scene in front of them, for one micro-batch of `batch` samples."""
 
     name: str
-    network: str  # which is trained; empty beside the phases
+    network: str  # which is trained; empty for the scene
     batch: int
     ops: tuple[Op, ...]
+    update: tuple[Op, ...]  # the optimizer's and the averages', once a step
     saved_bytes: int  # activations that autograd keeps for the backward
     peak: Peak
 
@@ -69,6 +70,19 @@ class Sizes:
     features_bytes: int
 
 
+class MarkedEngine(PlainEngine):
+    """Notes how many operations came before the optimizer's."""
+
+    trace: Trace | None = None
+    before_update = 0
+
+    def step(self, learning_rate: float) -> None:
+        """See `Engine`."""
+        if self.trace is not None:
+            self.before_update = len(self.trace.ops)
+        super().step(learning_rate)
+
+
 class SameMap(PseudoPairs):
     """Stands in for the search: the source's own map, at the cost of nothing."""
 
@@ -85,15 +99,16 @@ class StepCounter:
 
     def __init__(self, settings: config.Config, as_gpu: bool) -> None:
         self.settings, self.as_gpu = without_files(settings), as_gpu
+        build_scene(drawn_pairs(settings.data.image_size), self.settings, None, False)  # geometry keeps its tables
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         with self.fake, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # random features are as large
             networks = build_networks(self.settings.networks, 0)
             self.features = PerceptualFeatures(self.settings.networks.features)
             self.averages = {name: Ema(networks[name], 1.0) for name in sorted(AVERAGED)}
-            self.engines = {name: PlainEngine(network, self.settings.train) for name, network in networks.items()}
+            self.engines = {name: MarkedEngine(network, self.settings.train) for name, network in networks.items()}
             for engine in self.engines.values():
-                _first_update(engine)
+                first_update(engine)
 
     def sizes(self) -> Sizes:
         """Numbers and bytes that are there whatever the batch."""
@@ -118,17 +133,16 @@ class StepCounter:
         frozen = {name: self.averages[name].module for name in AVERAGED - {phase.network for phase in phases}}
         with self._paths(), _gradients_labelled(self.engines, trace):
             for phase in phases:
+                engine = self.engines[phase.network]
+                engine.trace = trace
                 trace.start()
                 with self.fake, trace, saved_tensors_hooks(trace.save, lambda kept: kept):
                     train_phase(phase, self.engines, [turn], 1e-4, frozen)
+                    if phase.network in self.averages:
+                        self.averages[phase.network].update(engine.module, batch)
                 name = f"{phase.network}/{phase.terms.__name__.removesuffix('_terms')}"
-                part = Part(name, phase.network, batch, tuple(trace.ops), trace.saved_bytes, trace.peak)
-                parts.append(part)
-                trace.start()
-                if phase.network in self.averages:
-                    with self.fake, trace:
-                        self.averages[phase.network].update(self.engines[phase.network].module, batch)
-                    parts.append(Part(f"{phase.network}/{UPDATE}", "", batch, tuple(trace.ops), 0, trace.peak))
+                ops, update = tuple(trace.ops[: engine.before_update]), tuple(trace.ops[engine.before_update :])
+                parts.append(Part(name, phase.network, batch, ops, update, trace.saved_bytes, trace.peak))
         return Count(stage, share, tuple(parts))
 
     def _scene(self, stage: str, own_pose: bool, batch: int) -> tuple[Scene, list[Part]]:
@@ -137,7 +151,7 @@ class StepCounter:
         pseudo = SameMap() if stage in WANTS_PSEUDO_PAIRS and not self.settings.data.true_targets else None
         with trace:
             scene = build_scene(pairs, self.settings, pseudo, own_pose)
-        part = Part(SCENE, "", batch, tuple(trace.ops), 0, trace.peak)
+        part = Part(SCENE, "", batch, tuple(trace.ops), (), 0, trace.peak)
         return tree_map_only(Tensor, self.fake.from_tensor, scene), [part]
 
     def _kept(self) -> dict[str, list[Tensor]]:
@@ -183,7 +197,7 @@ def variants(settings: config.Config, stage: str) -> list[Variant]:
     return [(share, own_pose, alpha) for (own_pose, alpha), share in found.items()]
 
 
-def _first_update(engine: PlainEngine) -> None:
+def first_update(engine: PlainEngine) -> None:
     """Let the optimizer make its state, as the first step does."""
     for parameter in engine.module.parameters():
         parameter.grad = torch.zeros_like(parameter)

@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from spt_dist.plan.kernels import FLOPS, workspace_bytes
 
 OTHER = "activations"  # what is alive and has no other name
-UNREAD = ("copy_", "fill_", "zero_")  # operations that write their first argument without reading it
+UNREAD = ("copy_", "fill_", "zero_", "new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "full_like")
+# Above: operations that do not read their first argument. Below: those that move nothing.
 UNMOVED = ("empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "detach_", "set_")
 
 
@@ -84,7 +85,8 @@ class Trace(TorchDispatchMode):
         for tensor in results:
             self._add(tensor)
         self._note_peak(workspace_bytes(func, args))
-        self.ops.append(self._describe(func, args, kwargs, out, results))
+        if func is not torch.ops.prim.device.default:  # asked of fake tensors alone
+            self.ops.append(self._describe(func, args, kwargs, out, results))
         return out
 
     def _describe(self, func: Any, args: tuple, kwargs: dict[str, Any], out: Any, results: list[Tensor]) -> Op:
@@ -132,12 +134,12 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _convolution(name: str, args: tuple) -> tuple[int, ...]:
-    """Kernel, stride, transposed, channels that a pixel reads and gives, and which gradients are taken."""
-    wanted = 0
+    """Kernel, stride, transposed, channels that a pixel reads and gives, gradients taken, width of the smaller map."""
+    wanted, maps = 0, args[0] if args else None
     if name == "convolution":
         weight, stride, transposed = args[1].shape, args[3][0], args[6]
     elif name == "convolution_backward":
-        weight, stride, transposed = args[2].shape, args[4][0], args[7]
+        maps, weight, stride, transposed = args[1], args[2].shape, args[4][0], args[7]
         wanted = args[10][0] + 2 * args[10][1]
     elif name in ("tile_conv", "tile_conv_backward_data"):
         weight, stride, transposed = args[1].shape, 1, False
@@ -145,5 +147,7 @@ def _convolution(name: str, args: tuple) -> tuple[int, ...]:
         weight, stride, transposed = (args[0].shape[1], args[1].shape[1], args[2], args[2]), 1, False
     else:
         return ()
+    assert isinstance(maps, Tensor)
     outputs, inputs = weight[:2] if not transposed else (weight[1], weight[0])
-    return (weight[2], stride, int(transposed), inputs, outputs, wanted)
+    width = maps.shape[-1] if transposed else -(-maps.shape[-1] // stride)
+    return (weight[2], stride, int(transposed), inputs, outputs, wanted, width)
