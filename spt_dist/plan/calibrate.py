@@ -26,7 +26,7 @@ LANES = 16  # float32 numbers in a vector: other channels are padded to multiple
 BATCH, REPEATS = 8, 2
 WIDTHS = ((16, 64), (64, 32), (256, 16))  # of a wide map in px, by the most channels
 SIDES = (16, 128)  # px of other samples' maps, small and large
-# Numbers written between two samples, so that the next one's are not in the nearest cache; where memory decides, in none.
+# Numbers written between two samples, so that the next one's have left the nearest cache; more where memory decides.
 EVICTED, FORGOTTEN = 1 << 20, 1 << 22
 Table = dict[tuple[int, int], tuple[tuple[float, float], tuple[float, float]]]
 

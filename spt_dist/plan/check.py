@@ -119,7 +119,7 @@ def allocated(call: Callable[[], object]) -> int:
     assert profiled.profiler.kineto_results is not None
     events = [each for each in profiled.profiler.kineto_results.events() if each.name() == "[memory]"]
     events.sort(key=lambda each: each.start_ns())
-    return max(running(each.nbytes() for each in events), default=0)
+    return max(running(each.nbytes() for each in events), default=0)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _least(call: Callable[[], object]) -> float:

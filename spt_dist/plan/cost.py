@@ -8,13 +8,15 @@ from collections import Counter
 from dataclasses import dataclass
 from math import log, sqrt
 
+from spt_dist.plan.calibrate import Cpu
 from spt_dist.plan.count import Count, Part, Sizes
-from spt_dist.plan.gpus import Device
+from spt_dist.plan.gpus import Gpu
 from spt_dist.plan.network import Cluster, engine_traffic
 from spt_dist.plan.trace import Op
 
 DECODE_S, DECODED_PX = 2.9e-3, 256 * 256  # of one core for a picture with its map; measured with DALI and OpenCV
 SPREAD = 0.02  # of a step's compute, between ranks; assumed: all wait for the slowest
+Device = Gpu | Cpu
 Pairs = tuple[tuple[Count, Count], ...]  # of one stage's variants, each counted at two batches
 
 
@@ -51,9 +53,7 @@ class Work:
             for op, number in on_line(*parts, batch)
         )
 
-    def seconds(
-        self, device: Device, cluster: Cluster, zero: int | None, micro_batch: int, accumulate: int
-    ) -> Seconds:
+    def seconds(self, device: Device, cluster: Cluster, zero: int | None, micro_batch: int, accumulate: int) -> Seconds:
         """Of one step of `accumulate` micro-batches on each rank, on average over the stage's variants."""
         passes, update = self._compute(device, micro_batch)
         compute = accumulate * passes + update / (cluster.ranks if zero else 1)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from unittest.mock import patch
 
 import torch
@@ -25,7 +26,7 @@ from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.schema import Batch
 from spt_dist.models import blocks
 from spt_dist.models.features import PerceptualFeatures
-from spt_dist.plan.trace import OTHER, Op, Peak, Trace
+from spt_dist.plan.trace import Op, Peak, Trace
 from spt_dist.train.ema import Ema
 from spt_dist.train.engine import PlainEngine
 from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
@@ -190,7 +191,7 @@ def variants(settings: config.Config, stage: str) -> list[Variant]:
     start, end = plan.fade_in if enhanced else (0.0, 0.0)
     edges = sorted({0.0, 1.0, plan.warm_up, start, end})
     found: Counter[tuple[bool, float]] = Counter()
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         middle = (left + right) / 2
         alpha = 0.0 if middle < start else 1.0 if middle >= end else 0.5
         found[middle < plan.warm_up, alpha] += right - left  # type: ignore[assignment]

@@ -7,7 +7,6 @@ vendor's own systems (DGX; eight cards a host for the PCIe parts). What a traini
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from spt_dist.config import ConfigError
 from spt_dist.plan.trace import Op
@@ -29,31 +28,6 @@ class Link:
     name: str
     latency_s: float
     bytes_per_s: float
-
-
-class Device(Protocol):
-    """What a plan needs to know of a device: a row of the table, or the processor at hand."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def memory_bytes(self) -> float: ...
-    @property
-    def usable_bytes(self) -> float: ...
-    @property
-    def per_node(self) -> int: ...
-    @property
-    def inside(self) -> Link: ...
-    @property
-    def between(self) -> Link: ...
-    @property
-    def host_s(self) -> float: ...
-    @property
-    def reads_ahead(self) -> bool: ...
-
-    def seconds(self, op: Op) -> float:
-        """Time of one operation."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Bytes of one rank under each ZeRO stage, phase by phase.
 
 Parameters, optimizer state and averages are there all the time, for every network, whichever is trained. Gradients are
-those of the trained network. Activations are what else is alive at the phase's peak, scenes included.
+those of the trained network that exist at the phase's peak, which mostly comes before them: when the forward ends and
+nothing is given back yet. Activations are what else is alive at that moment, scenes included.
 
 DeepSpeed's optimizers of stages 1 and 2 keep a float32 copy of the rank's part of the parameters beside Adam's two
 moments, and take a buffer for the gradients of one reduction while the backward runs: 5e8 numbers by default, which
@@ -76,13 +77,18 @@ def memory(zero: int | None, sizes: Sizes, phase: Need, ranks: int, accumulate: 
     """
     numbers = sizes.parameters
     own = {name: partition(each, ranks) for name, each in numbers.items()}
-    parameters, optimizer, gradients, buckets = sum(numbers.values()), MOMENTS * sum(numbers.values()), phase.gradients, 0
+    parameters, optimizer, gradients, buckets = (
+        sum(numbers.values()),
+        MOMENTS * sum(numbers.values()),
+        phase.gradients,
+        0,
+    )
     if accumulate > 1:
         gradients = NUMBER_BYTES * numbers[phase.network]
     if zero:
         optimizer, buckets = (1 + MOMENTS) * sum(own.values()), BUCKET_NUMBERS
         if zero >= 2:
-            gradients = NUMBER_BYTES * own[phase.network]
+            gradients = min(gradients, NUMBER_BYTES * own[phase.network])
         if zero == 3:
             parameters = sum(own.values()) + min(PREFETCH_NUMBERS, parameters)
     return Memory(

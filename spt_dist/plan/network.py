@@ -46,7 +46,6 @@ class Cluster:
         return ring(self.inside, self.local, size) + ring(self.between, self.nodes, size / self.local)
 
 
-
 def ring(link: Link, ranks: int, size: float) -> float:
     """Seconds of a reduce-scatter or an all-gather of `size` bytes: every rank passes on `ranks - 1` parts."""
     return (ranks - 1) * (link.latency_s + size / ranks / link.bytes_per_s)

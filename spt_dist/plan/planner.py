@@ -10,9 +10,9 @@ from spt_dist.data.manifest import Manifest
 from spt_dist.data.pipeline import micro_batch
 from spt_dist.data.schema import DataError
 from spt_dist.plan.calibrate import Cpu
-from spt_dist.plan.cost import Seconds, Work
+from spt_dist.plan.cost import Device, Seconds, Work
 from spt_dist.plan.count import BATCHES, Sizes, StepCounter, variants
-from spt_dist.plan.gpus import CPU, Device, gpu_named
+from spt_dist.plan.gpus import CPU, gpu_named
 from spt_dist.plan.memory import Memory, checkpoint_bytes, memory, need, worst
 from spt_dist.plan.network import ZERO_STAGES, Cluster
 from spt_dist.train.phases import STAGES

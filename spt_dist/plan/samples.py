@@ -108,9 +108,7 @@ SAMPLES: dict[str, Callable[[Tensor], Call]] = {
     "leaky_relu": lambda x: lambda: aten.leaky_relu(x, 0.2),
     "leaky_relu_backward": lambda x: lambda: aten.leaky_relu_backward(x, x, 0.2, False),
     "avg_pool2d": lambda x: lambda: aten.avg_pool2d(x, [3, 3], [1, 1], [1, 1]),
-    "avg_pool2d_backward": lambda x: (
-        lambda: aten.avg_pool2d_backward(x, x, [3, 3], [1, 1], [1, 1], False, False, None)
-    ),
+    "avg_pool2d_backward": lambda x: lambda: aten.avg_pool2d_backward(x, x, [3, 3], [1, 1], [1, 1], False, False, None),
     "max_pool2d_with_indices": lambda x: lambda: aten.max_pool2d_with_indices(x, [2, 2], [2, 2]),
     "max_pool2d_with_indices_backward": _pooled_backward,
     "upsample_bilinear2d": lambda x: lambda: aten.upsample_bilinear2d(x, [2 * x.shape[2], 2 * x.shape[3]], False),
