@@ -25,7 +25,7 @@ CHANNELS = (1, 3, 16, 64, 256)  # of the grid
 LANES = 16  # float32 numbers in a vector: other channels are padded to multiples
 BATCH, REPEATS = 8, 2
 WIDTHS = ((16, 64), (64, 32), (256, 16))  # of a wide map in px, by the most channels
-SIDES = (16, 128)  # px of other samples' maps, small and large
+SIDES = (16, 128, 320)  # px of other samples' maps: of the nearest cache, of a further one, of memory
 # Numbers written between two samples, so that the next one's have left the nearest cache; more where memory decides.
 EVICTED, FORGOTTEN = 1 << 20, 1 << 22
 Table = dict[tuple[int, int], tuple[tuple[float, float], tuple[float, float]]]
@@ -46,7 +46,7 @@ class Cpu:
         keep_memory()
         torch.set_num_threads(1)
         self.operation_s = _operation_s()
-        self._rates, self._tables, self._arithmetic = cache(_rates), cache(_convolution_table), cache(_arithmetic_rate)
+        self._rate, self._tables, self._arithmetic = cache(_rate), cache(_convolution_table), cache(_arithmetic_rate)
 
     def seconds(self, op: Op) -> float:
         """Of one operation."""
@@ -56,14 +56,18 @@ class Cpu:
             return self.operation_s + self._convolution_s(op)
         if op.name in ARITHMETIC:
             return self.operation_s + op.flops * self._arithmetic(op.name)
-        small, large = self._rates(op.name if op.name in SAMPLES else "add")
+        name = op.name if op.name in SAMPLES else "add"
+        small, large = self._rate(name, SIDES[0]), self._rate(name, SIDES[1])
+        if op.bytes > large[0]:
+            small, large = large, self._rate(name, SIDES[2])
         return self.operation_s + op.bytes * _between(op.bytes, small, large)
 
     def _convolution_s(self, op: Op) -> float:
-        kernel, stride, transposed, inputs, outputs, wanted, width = op.detail
+        kernel, stride, transposed, inputs, outputs, wanted = op.detail
         table = self._tables(op.name, kernel, stride, transposed, wanted)
         padding = _padded(inputs) / inputs * _padded(outputs) / outputs
-        return op.flops * padding * _interpolated(table, _padded(inputs), _padded(outputs), width)
+        pixels = op.flops / _flops_a_pixel(op.detail)
+        return op.flops * padding * _interpolated(table, _padded(inputs), _padded(outputs), pixels)
 
 
 def _operation_s() -> float:
@@ -95,15 +99,15 @@ def _seconds(call: Call, evicted: int = 1) -> float:
     return least
 
 
-def _rates(name: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(bytes, seconds a byte) of an operation on a small map and on a large one."""
-    small, large = (_sampled(SAMPLES[name], name, side) for side in SIDES)
-    return (small[0].bytes, small[1] / small[0].bytes), (large[0].bytes, large[1] / large[0].bytes)
+def _rate(name: str, side: int) -> tuple[float, float]:
+    """(bytes, seconds a byte) of an operation on maps of a side."""
+    op, seconds = _sampled(SAMPLES[name], name, side)
+    return op.bytes, seconds / op.bytes
 
 
 def _arithmetic_rate(name: str) -> float:
     """Seconds a flop."""
-    op, seconds = _sampled(ARITHMETIC[name], name, SIDES[-1])
+    op, seconds = _sampled(ARITHMETIC[name], name, SIDES[1])
     return seconds / op.flops
 
 
@@ -124,28 +128,36 @@ def _between(size: float, small: tuple[float, float], large: tuple[float, float]
 
 
 def _convolution_table(name: str, kernel: int, stride: int, transposed: int, wanted: int) -> Table:
-    """(width, seconds a flop) of a narrow and a wide map, by channels, on the grid."""
+    """(pixels, seconds a flop) of few pixels and of many, by channels, on the grid."""
     found = {}
+    tiled = name.startswith("tile_conv")
     for inputs, outputs in product(CHANNELS, CHANNELS):
-        tiled = name.startswith("tile_conv")
         if tiled and min(inputs, outputs) < 64:
             continue
         wide = next(width for most, width in WIDTHS if max(inputs, outputs) <= most)
         pair = []
-        for width in (16 if tiled else 8, 2 * wide if tiled else wide):
-            call, flops = _convolution(name, kernel, stride, transposed, wanted, inputs, outputs, width)
+        for batch, width in ((1, 16 if tiled else 4), (BATCH, 2 * wide if tiled else wide)):
+            maps = (batch, width if transposed else width * stride)
+            call, flops = _convolution(name, kernel, stride, transposed, wanted, inputs, outputs, maps)
+            pixels = flops / _flops_a_pixel((kernel, stride, transposed, inputs, outputs, wanted))
             with torch.no_grad():
-                pair.append((width, _seconds(call, EVICTED) / flops))
+                pair.append((pixels, _seconds(call, EVICTED) / flops))
         found[inputs, outputs] = (pair[0], pair[1])
     return found
 
 
+def _flops_a_pixel(detail: tuple[int, ...]) -> int:
+    """Of a convolution, for each pixel of its smaller map; both gradients cost twice one."""
+    kernel, _, _, inputs, outputs, wanted = detail
+    return 2 * kernel**2 * inputs * outputs * (2 if wanted == 3 else 1)
+
+
 def _convolution(
-    name: str, kernel: int, stride: int, transposed: int, wanted: int, inputs: int, outputs: int, width: int
+    name: str, kernel: int, stride: int, transposed: int, wanted: int, inputs: int, outputs: int, maps: tuple[int, int]
 ) -> tuple[Call, int]:
-    """A sample of a kind of convolution, and its flops."""
-    side = width if transposed else width * stride
-    x = torch.randn(BATCH, inputs, side, side)
+    """A sample of a kind of convolution on maps of a batch and a side, and its flops."""
+    batch, side = maps
+    x = torch.randn(batch, inputs, side, side)
     padding = (kernel - 1) // 2
     shape = (inputs, outputs, kernel, kernel) if transposed else (outputs, inputs, kernel, kernel)
     weight, extra = torch.randn(shape), [kernel % 2 * transposed] * 2
@@ -172,8 +184,14 @@ def _padded(channels: int) -> int:
     return channels if channels < LANES else -(-channels // LANES) * LANES
 
 
-def _interpolated(table: Table, inputs: int, outputs: int, width: int) -> float:
-    """A rate between the grid's, linear in the logarithms; beyond the grid the border's."""
+def _at(pixels: float, few: tuple[float, float], many: tuple[float, float]) -> float:
+    """Seconds a flop: what a pixel costs, and what the weight costs whatever the pixels, by two that were measured."""
+    share = (1 / pixels - 1 / many[0]) / (1 / few[0] - 1 / many[0])
+    return many[1] + max(0.0, few[1] - many[1]) * max(0.0, share)
+
+
+def _interpolated(table: Table, inputs: int, outputs: int, pixels: float) -> float:
+    """A rate between the grid's, linear in the logarithms of the channels; beyond the grid the border's."""
     grid = sorted({first for first, _ in table})
 
     def cell(value: int) -> tuple[int, int, float]:
@@ -184,4 +202,4 @@ def _interpolated(table: Table, inputs: int, outputs: int, width: int) -> float:
 
     (a, b, s), (c, d, t) = cell(inputs), cell(outputs)
     corners = ((a, c, (1 - s) * (1 - t)), (a, d, (1 - s) * t), (b, c, s * (1 - t)), (b, d, s * t))
-    return math.exp(sum(weight * math.log(_between(width, *table[i, o])) for i, o, weight in corners))
+    return math.exp(sum(weight * math.log(_at(pixels, *table[i, o])) for i, o, weight in corners))

@@ -134,12 +134,12 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _convolution(name: str, args: tuple) -> tuple[int, ...]:
-    """Kernel, stride, transposed, channels that a pixel reads and gives, gradients taken, width of the smaller map."""
-    wanted, maps = 0, args[0] if args else None
+    """Kernel, stride, transposed, channels that a pixel reads and gives, gradients taken (1 maps, 2 weight)."""
+    wanted = 0
     if name == "convolution":
         weight, stride, transposed = args[1].shape, args[3][0], args[6]
     elif name == "convolution_backward":
-        maps, weight, stride, transposed = args[1], args[2].shape, args[4][0], args[7]
+        weight, stride, transposed = args[2].shape, args[4][0], args[7]
         wanted = args[10][0] + 2 * args[10][1]
     elif name in ("tile_conv", "tile_conv_backward_data"):
         weight, stride, transposed = args[1].shape, 1, False
@@ -147,7 +147,5 @@ def _convolution(name: str, args: tuple) -> tuple[int, ...]:
         weight, stride, transposed = (args[0].shape[1], args[1].shape[1], args[2], args[2]), 1, False
     else:
         return ()
-    assert isinstance(maps, Tensor)
     outputs, inputs = weight[:2] if not transposed else (weight[1], weight[0])
-    width = maps.shape[-1] if transposed else -(-maps.shape[-1] // stride)
-    return (weight[2], stride, int(transposed), inputs, outputs, wanted, width)
+    return (weight[2], stride, int(transposed), inputs, outputs, wanted)

@@ -31,9 +31,9 @@ def test_a_convolutions_flops_and_bytes_are_those_by_hand():
     by_name = {op.name: op for op in trace.ops}
     assert by_name["convolution"].flops == forward
     assert by_name["convolution"].bytes == 4 * (B * C * H * W + OUT * C * K * K + B * OUT * H * W)
-    assert by_name["convolution"].detail == (K, 1, 0, C, OUT, 0, W)
+    assert by_name["convolution"].detail == (K, 1, 0, C, OUT, 0)
     assert by_name["convolution_backward"].flops == 2 * forward
-    assert by_name["convolution_backward"].detail == (K, 1, 0, C, OUT, 3, W)
+    assert by_name["convolution_backward"].detail == (K, 1, 0, C, OUT, 3)
 
 
 def test_flops_are_those_that_torch_counts():
