@@ -5,8 +5,8 @@ those of the trained network that exist at the phase's peak, which mostly comes 
 nothing is given back yet. Activations are what else is alive at that moment, scenes included.
 
 DeepSpeed's optimizers of stages 1 and 2 keep a float32 copy of the rank's part of the parameters beside Adam's two
-moments, and take a buffer for the gradients of one reduction while the backward runs: 5e8 numbers by default, which
-`train.engine` leaves as it is. Stage 3 is not offered by the configuration, and is here for comparison.
+moments, and take a buffer for the gradients of one reduction while the backward runs, which `train.engine` makes as
+large as the network.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,6 @@ from spt_dist.plan.network import NUMBER_BYTES
 from spt_dist.plan.trace import OTHER
 
 ALIGNMENT = 2  # numbers: DeepSpeed pads a flat group to a multiple of this times the ranks
-BUCKET_NUMBERS = 500_000_000  # `reduce_bucket_size` of DeepSpeed 0.19.8
 PREFETCH_NUMBERS = 50_000_000  # `prefetch_bucket_size`, of stage 3
 MOMENTS = 2  # of Adam
 
@@ -86,7 +85,7 @@ def memory(zero: int | None, sizes: Sizes, phase: Need, ranks: int, accumulate: 
     if accumulate > 1:
         gradients = NUMBER_BYTES * numbers[phase.network]
     if zero:
-        optimizer, buckets = (1 + MOMENTS) * sum(own.values()), BUCKET_NUMBERS
+        optimizer, buckets = (1 + MOMENTS) * sum(own.values()), numbers[phase.network]
         if zero >= 2:
             gradients = min(gradients, NUMBER_BYTES * own[phase.network])
         if zero == 3:

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import get_args, get_type_hints
 
 from spt_dist import config
 from spt_dist.data.manifest import Manifest
@@ -17,7 +16,6 @@ from spt_dist.plan.memory import Memory, checkpoint_bytes, memory, need, worst
 from spt_dist.plan.network import ZERO_STAGES, Cluster
 from spt_dist.train.phases import STAGES
 
-OFFERED = get_args(get_type_hints(config.Train)["zero_stage"])
 MOST = 4096  # samples a device that are tried
 NEARLY = 0.9  # of the best pace: a batch that reaches it is large enough
 ALIKE = 1.01  # seconds within which the lower ZeRO stage is taken
@@ -41,7 +39,6 @@ class ZeroPlan:
     """The curriculum under one ZeRO stage; `peak` is the phase that needs most memory."""
 
     zero: int
-    offered: bool
     peak: Memory
     fits: bool
     largest_micro_batch: int  # 0: not even one sample fits
@@ -69,7 +66,7 @@ class Plan:
     @property
     def chosen(self) -> ZeroPlan:
         """Under the recommended ZeRO stage, or the leanest where nothing fits."""
-        return self.zeros[OFFERED[-1] if self.recommended is None else self.recommended]
+        return self.zeros[-1 if self.recommended is None else self.recommended]
 
     def epoch_hours(self, zero: ZeroPlan) -> dict[str, float]:
         """Hours of one pass over the training split, by stage of the curriculum."""
@@ -143,7 +140,6 @@ class Planner:
         stages = tuple(self.stage(stage, zero, ranks, batch, accumulate) for stage in self.works)
         return ZeroPlan(
             zero=zero,
-            offered=zero in OFFERED,
             peak=peak,
             fits=peak.total <= self.device.usable_bytes,
             largest_micro_batch=self.largest(zero, ranks, accumulate),
@@ -183,8 +179,8 @@ class Planner:
 
 
 def recommend(zeros: tuple[ZeroPlan, ...]) -> int | None:
-    """The fastest stage that is offered and fits, the lower of two alike; None where none fits."""
-    fitting = [each for each in zeros if each.offered and each.fits]
+    """The fastest stage that fits, the lower of two alike; None where none fits."""
+    fitting = [each for each in zeros if each.fits]
     if not fitting:
         return None
 

@@ -97,7 +97,7 @@ def zero_table(plan: Plan) -> Table:
 def advice(plan: Plan) -> str:
     """The recommendation in words."""
     if plan.recommended is None:
-        least = min(zero.peak.total for zero in plan.zeros if zero.offered)
+        least = min(zero.peak.total for zero in plan.zeros)
         return (
             f"Nothing fits: a device needs {least / GB:.1f} GB and has {plan.usable_bytes / GB:.1f}. "
             "Lower `data.batch`, raise `train.accumulate`, take more devices or larger ones."
@@ -135,8 +135,7 @@ def to_tree(plan: Plan, price: float | None) -> dict[str, Any]:
 
 
 def _zero(plan: Plan, zero: ZeroPlan) -> str:
-    mark = " *" if zero.zero == plan.recommended else ""
-    return f"{zero.zero}{mark}" if zero.offered else f"{zero.zero} (not offered)"
+    return f"{zero.zero} *" if zero.zero == plan.recommended else str(zero.zero)
 
 
 def _cost(hours: float, price: float | None) -> list[str]:

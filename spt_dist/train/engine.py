@@ -117,7 +117,11 @@ class DeepSpeedEngine:
                 "train_micro_batch_size_per_gpu": micro_batch,
                 "gradient_accumulation_steps": train.accumulate,
                 "gradient_clipping": train.clip,
-                "zero_optimization": {"stage": train.zero_stage, "stage3_param_persistence_threshold": WHOLE_BELOW},
+                "zero_optimization": {
+                    "stage": train.zero_stage,
+                    "reduce_bucket_size": sum(parameter.numel() for parameter in module.parameters()),  # not 2 GB
+                    "stage3_param_persistence_threshold": WHOLE_BELOW,
+                },
                 "steps_per_print": 10**9,
             },
         )
