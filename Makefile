@@ -32,8 +32,8 @@ test: setup check  ## all checks and tests
 test-cluster: setup  ## every fault and every change of size, on Ray clusters of this machine too
 	$(BIN)/pytest -m 'cluster or faults'
 
-test-kernels: setup  ## every proof of the kernels, the long ones too
-	$(BIN)/pytest tests/kernels tests/golden
+test-kernels: setup  ## every proof of the kernels, and the planner against real steps, the long ones too
+	$(BIN)/pytest tests/kernels tests/golden tests/plan
 
 test-fast: setup ## the tests that start no further processes
 	$(BIN)/pytest -m 'not slow and not thorough and not cluster'

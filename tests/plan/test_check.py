@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from spt_dist import config
 from spt_dist.config import ConfigError
 from spt_dist.plan.calibrate import Cpu
-from spt_dist.plan.check import WITHIN, Compared
+from spt_dist.plan.check import WITHIN, Compared, compare
 from spt_dist.plan.planner import Planner
+from spt_dist.train.phases import STAGES
 
 CONFIGS = {"configs/demo.toml": 4, "configs/box.toml": 2}
 ATTEMPTS = 2  # other programs disturb a measurement
@@ -29,7 +31,8 @@ def test_distances_are_relative_to_what_was_measured():
     assert Compared("x", "s", 0.9, 1.0).met
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("file", CONFIGS)
 def test_a_real_step_needs_what_was_planned(file, tmp_path):
     """In a process of its own, where no shapes are checked; no rate was measured on these networks."""
@@ -89,3 +92,10 @@ def test_the_processor_is_a_device_like_any_other(settings):
     for stage in made.chosen.stages:
         busy = stage.seconds.compute + stage.seconds.communication + stage.seconds.waiting
         assert stage.seconds.total == pytest.approx(busy + stage.seconds.input)
+
+
+def test_a_real_step_takes_the_memory_that_was_planned():
+    settings = config.load("configs/demo.toml")
+    rows = [row for row in compare(settings, 4, list(STAGES), Steady()) if row.unit == "MB"]
+    assert len(rows) == len(STAGES)
+    assert all(row.met for row in rows), rows
