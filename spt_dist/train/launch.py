@@ -28,6 +28,7 @@ from spt_dist.train.ranks import Ranks
 from spt_dist.train.stop import ASKED, asking_on_signal
 
 LOOK_FOR_ROOM_S = 10.0  # how often a run on fewer workers looks for room for more
+WAIT_FOR_ROOM_S = 25.0  # how long it waits for room that a lost node still seems to offer; Ray's own 60 s is long
 HELP = (
     "what was saved is whole: add --resume to go on; "
     "SPT_TRACEBACK=1 shows where it stopped, SPT_WORKER_LOGS=1 what the workers print"
@@ -97,6 +98,8 @@ def _train_on_ray(settings: config.Config, run: Path, profile: bool) -> None:
             _require_resources(settings.train, ray.cluster_resources())
         resources = {"CPU": 1, "GPU": 1} if settings.train.use_gpu else {"CPU": 1}
         workers, least = settings.train.workers, settings.train.min_workers
+        if least:
+            os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", f"{WAIT_FOR_ROOM_S:g}")
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={

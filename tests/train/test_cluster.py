@@ -111,28 +111,35 @@ def test_sigterm_saves_on_all_workers_and_ends_well(settings, whole, tmp_path):
 
 
 POISON = """
-import os
-from pathlib import Path
+import os, sys
 from importlib.abc import MetaPathFinder
-import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 class Poison(MetaPathFinder):
-    '''When the loop is imported: a parameter becomes NaN after {images} images, as often as {times} files allow.'''
+    # makes a parameter NaN after {images} images, in as many groups of workers as {times}
+
     def find_spec(self, name, path, target=None):
         if name != "spt_dist.train.loop":
             return None
         sys.meta_path.remove(self)
-        import spt_dist.train.loop as loop
-        step = loop.Trainer.step
-        def poisoned(trainer, stage):
-            step(trainer, stage)
-            left = Path({left!r}) / f"{{trainer.ranks.rank}}-{{os.getpid()}}"
-            if trainer.state.position.images == {images} and len(list(left.parent.iterdir())) < {times} * 2:
-                left.touch()
-                parameters = trainer.state.engines["semantic"].module.parameters()
-                next(iter(parameters)).data.view(-1)[0] = float("nan")
-        loop.Trainer.step = poisoned
-        return sys.modules[name].__spec__
+        spec = find_spec(name)
+        usual = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (usual(module), poison(module.Trainer))
+        return spec
+
+def poison(trainer_class):
+    step = trainer_class.step
+
+    def poisoned(trainer, stage):
+        step(trainer, stage)
+        left, rank = Path({left!r}), trainer.ranks.rank
+        if trainer.state.position.images == {images} and len(list(left.glob(f"{{rank}}-*"))) < {times}:
+            (left / f"{{rank}}-{{os.getpid()}}").touch()
+            parameters = trainer.state.engines["semantic"].module.parameters()
+            next(iter(parameters)).data.view(-1)[0] = float("nan")
+
+    trainer_class.step = poisoned
 
 sys.meta_path.insert(0, Poison())
 """
