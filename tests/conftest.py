@@ -122,6 +122,6 @@ def tiny_run(tiny_shards, tmp_path_factory) -> Path:
 @pytest.fixture
 def tiny_toml(tiny_config, tmp_path) -> Path:
     """`tiny_config` as a file."""
-    from runs import write_toml
+    from run_folders import write_toml
 
     return write_toml(tiny_config, tmp_path / "tiny.toml")

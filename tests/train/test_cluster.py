@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from processes import wait_for
+from run_folders import events, losses, reached, write_toml
 
-from runs import events, losses, reached, write_toml
 from spt_dist import config
 from spt_dist.train import checkpoint
 
@@ -174,7 +174,7 @@ def cluster():
 
 
 def test_a_lost_node_is_done_without_and_a_new_one_taken_in(settings, tmp_path, cluster):
-    """On two workers, on one, on two again; that a position means the same samples on any number, test_readers shows."""
+    """On two workers, on one, on two again; a position means the same samples on any number (test_readers)."""
     stages = replace(settings.stages, appearance=config.Stage(12_000, 1e-4, 1e-4))
     train = replace(settings.train, min_workers=1, checkpoint_every_imgs=100 * BATCH, report_every_imgs=4 * BATCH)
     settings = replace(settings, stages=stages, train=replace(train, max_failures=9))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from processes import run_ranks, start_ranks, wait_for
+from run_folders import events, losses, reached, write_toml
 
-from runs import events, losses, reached, write_toml
 from spt_dist import config
 from spt_dist.run_log import read_events
 from spt_dist.train import checkpoint

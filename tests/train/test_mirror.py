@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
+from run_folders import events, losses
 
-from runs import events, losses
 from spt_dist import config
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import PlainEngine
