@@ -16,6 +16,7 @@ from spt_dist.plan.network import Cluster, engine_traffic, ring
 from spt_dist.plan.planner import Planner, divided, recommend
 from spt_dist.plan.trace import Op
 from spt_dist.train.engine import PlainEngine
+from spt_dist.train.saving import write
 from spt_dist.train.state import build_networks
 
 MB = 1e6
@@ -79,7 +80,7 @@ def test_a_planned_checkpoint_has_the_size_of_a_real_one(tmp_path):
         for parameter in network.parameters():
             parameter.grad = torch.zeros_like(parameter)
         engine.step(1e-3)
-        engine.save(tmp_path / name)
+        engine.save(tmp_path / name, write)
         saved += sum(path.stat().st_size for path in (tmp_path / name).iterdir())
         if name in ("semantic", "appearance"):
             saved += 4 * sum(parameter.numel() for parameter in network.parameters())

@@ -8,6 +8,7 @@ from torch import nn
 
 from spt_dist import config
 from spt_dist.train.engine import PlainEngine, frozen_except
+from spt_dist.train.saving import write
 
 
 def network() -> nn.Module:
@@ -78,7 +79,7 @@ def test_a_saved_engine_goes_on_bit_equal(tmp_path):
     first = PlainEngine(network(), config.Train())
     for step in range(4):
         if step == 2:
-            first.save(tmp_path)
+            first.save(tmp_path, write)
         first.backward(first(batch(1.0 + step)).square().mean())
         first.step(1e-2)
     torch.manual_seed(9)
