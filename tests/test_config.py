@@ -24,14 +24,14 @@ def test_a_resolved_config_survives_json():
 
 def test_every_problem_is_named_with_its_path(tmp_path):
     path = tmp_path / "bad.toml"
-    path.write_text('[data]\nshard = "x"\nbatch = 0\n[train]\nzero_stage = 3\n')
+    path.write_text('[data]\nshard = "x"\nbatch = 0\n[train]\nzero_stage = 4\n')
     with pytest.raises(config.ConfigError) as caught:
         config.load(path)
     message = str(caught.value)
     assert "3 problem" in message
     assert "`data.shard` is not a key" in message
     assert "`data.batch` = 0" in message
-    assert "`train.zero_stage` = 3" in message
+    assert "`train.zero_stage` = 4" in message
 
 
 @pytest.mark.parametrize(
