@@ -121,6 +121,7 @@ class DeepSpeedEngine:
                     "stage": train.zero_stage,
                     "reduce_bucket_size": sum(parameter.numel() for parameter in module.parameters()),  # not 2 GB
                     "stage3_param_persistence_threshold": WHOLE_BELOW,
+                    "overlap_comm": False,  # stage 3's default reads the norm before all gradients are there
                 },
                 "steps_per_print": 10**9,
             },

@@ -24,7 +24,8 @@ from spt_dist.train.state import build_networks
 BATCH, STEPS, SIZE = 6, 5, (32, 16)
 # Each stage starts from fresh networks, with the paper's terms, at about its rate (2e-4). These steps are chaotic: at
 # 1e-3, over twenty steps, or with an L1 term, whose gradient jumps where pixels agree, even plain torch parts from
-# itself when a batch is summed in another order.
+# itself when a batch is summed in another order. Clipped to a norm of 1, a hundredth of theirs, gradients come near
+# Adam's epsilon, with the same end.
 LEARNING_RATE = 1e-4
 SETTINGS = config.Config(
     data=config.Data(image_size=SIZE, heatmap_sigma_px=2.0, batch=BATCH),
@@ -61,7 +62,7 @@ class FixedPairs:
 
 def people(count: int) -> Batch:
     """Random pictures with blocky maps and joints inside: numbers matter here, not looks."""
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(3)
     height, width = SIZE
     images = torch.randint(0, 256, (count, height, width, 3), generator=generator, dtype=torch.uint8)
     coarse = torch.randint(0, 10, (count, 1, height // 4, width // 4), generator=generator).float()
@@ -116,7 +117,7 @@ def main():
     dist.init_process_group("gloo")
     init_deepspeed(torch.device("cpu"))
     rank, world = dist.get_rank(), dist.get_world_size()
-    alone = replace(SETTINGS, train=config.Train(clip=1.0, precision=arguments.precision))
+    alone = replace(SETTINGS, train=config.Train(clip=3.0, precision=arguments.precision))
     sharing = replace(alone, train=replace(alone.train, zero_stage=arguments.zero, accumulate=arguments.accumulate))
     features = PerceptualFeatures(SETTINGS.networks.features)
     share = BATCH // world // arguments.accumulate
