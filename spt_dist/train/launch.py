@@ -97,17 +97,13 @@ def _train_on_ray(settings: config.Config, run: Path, profile: bool) -> None:
         if address == "local":
             _require_resources(settings.train, ray.cluster_resources())
         resources = {"CPU": 1, "GPU": 1} if settings.train.use_gpu else {"CPU": 1}
+        plan = {"config": config.to_tree(settings), "run": str(run), "folder": os.getcwd(), "profile": profile}
         workers, least = settings.train.workers, settings.train.min_workers
         if least:
             os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", f"{WAIT_FOR_ROOM_S:g}")
         trainer = TorchTrainer(
             _ray_worker,
-            train_loop_config={
-                "config": config.to_tree(settings),
-                "run": str(run),
-                "folder": os.getcwd(),
-                "profile": profile,
-            },
+            train_loop_config=plan,
             scaling_config=ScalingConfig(
                 num_workers=(least, workers) if least else workers,
                 use_gpu=settings.train.use_gpu,
