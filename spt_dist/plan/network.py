@@ -5,7 +5,7 @@ hierarchical: inside each node first, so that every device sends its own part th
 
 The bytes are those that DeepSpeed 0.19.8 sends with the settings of `train.engine`, read in its source: stages 1 and 2
 average gradients by an all-reduce as stage 0 does (`use_multi_rank_bucket_allreduce`), and gather the parameters
-besides, so that they send half as much again; nothing overlaps with the backward before stage 3.
+besides, so that they send half as much again; nothing overlaps with the backward.
 """
 
 from dataclasses import dataclass

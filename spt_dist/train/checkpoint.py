@@ -35,10 +35,10 @@ VERSIONED = ("torch", "deepspeed", "ray", "webdataset", "numpy")
 CODE = ("spt-dist", "torch", "deepspeed")  # of these another version may compute other numbers
 HIDDEN = ".writing-"
 # What may change between a run and its continuation: how often it tells and who does the work, not what it learns.
-FREE = ("serve.", "evaluation.", "data.shards", "data.pseudo_pairs", "train.report_every_imgs", "train.stall_s")
-FREE += ("train.picture_every_imgs", "train.checkpoint_every_imgs", "train.keep_", "train.max_failures")
-FREE += ("train.evaluate_every_imgs", "train.best_metric", "train.workers", "train.min_workers", "train.accumulate")
-FREE += ("train.mirror",)
+FREE = ("serve.", "evaluation.", "data.shards", "data.pseudo_pairs")
+FREE += ("train.report_every_imgs", "train.picture_every_imgs", "train.evaluate_every_imgs", "train.best_metric")
+FREE += ("train.checkpoint_every_imgs", "train.keep_", "train.mirror", "train.stall_s", "train.max_failures")
+FREE += ("train.workers", "train.min_workers", "train.accumulate")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from spt_dist import config
-from spt_dist.train.precision import in_precision
+from spt_dist.train.precision import in_precision, without_precision
 
 OPTIMIZER_FILE = "engine.pt"
 DEEPSPEED_TAG, UNIVERSAL_TAG = "engine", "universal"
@@ -183,14 +183,14 @@ def read_parameters(folder: Path) -> dict[str, Tensor]:
     """The parameters that an engine of either kind saved below `folder`, whole, by name."""
     if (folder / OPTIMIZER_FILE).exists():
         return torch.load(folder / OPTIMIZER_FILE, weights_only=True, map_location="cpu")["module"]
-    if (folder / DEEPSPEED_TAG / "mp_rank_00_model_states.pt").exists():  # not divided up to ZeRO 2
-        states = torch.load(
-            folder / DEEPSPEED_TAG / "mp_rank_00_model_states.pt", weights_only=False, map_location="cpu"
-        )
-        return states["module"]
-    make_universal(folder)
-    files = (folder / UNIVERSAL_TAG / "zero").glob("*/fp32.pt")
-    return {file.parent.name: torch.load(file, weights_only=True)["param"] for file in files}
+    undivided = folder / DEEPSPEED_TAG / "mp_rank_00_model_states.pt"  # up to ZeRO 2
+    if undivided.exists():
+        found = torch.load(undivided, weights_only=False, map_location="cpu")["module"]
+    else:
+        make_universal(folder)
+        files = (folder / UNIVERSAL_TAG / "zero").glob("*/fp32.pt")
+        found = {file.parent.name: torch.load(file, weights_only=True)["param"] for file in files}
+    return without_precision(found)
 
 
 def _files_to(write: Write) -> Any:

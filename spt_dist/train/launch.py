@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,7 @@ def train_locally(settings: config.Config, run: Path, profile: bool = False) -> 
     if settings.train.use_gpu and not torch.cuda.is_available():
         raise config.ConfigError("`train.use_gpu` is true but torch sees no GPU here: --set train.use_gpu=false")
     device = torch.device("cuda" if settings.train.use_gpu else "cpu")
-    trainer = Trainer(settings, run, lambda network: PlainEngine(network, settings.train), Ranks(0, 1, device))
-    trainer.profile = profile
+    trainer = Trainer(settings, run, lambda network: PlainEngine(network, settings.train), Ranks(0, 1, device), profile)
     trainer.resume()
     with asking_on_signal(run):
         trainer.train()
@@ -178,8 +178,8 @@ def _ray_worker(plan: dict[str, Any]) -> None:
     init_deepspeed(ranks.device)
     share = micro_batch(settings.data, ranks.size, settings.train.accumulate)
     try:
-        trainer = Trainer(settings, run, lambda network: DeepSpeedEngine(network, settings.train, share), ranks)
-        trainer.profile = plan["profile"]
+        make_engine = partial(DeepSpeedEngine, train=settings.train, micro_batch=share)
+        trainer = Trainer(settings, run, make_engine, ranks, plan["profile"])
         trainer.resume()
         trainer.train()
     except NonFiniteLossError as error:

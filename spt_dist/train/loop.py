@@ -39,10 +39,16 @@ from spt_dist.train.watch import Watchdog
 class Trainer:
     """One process's share of a run."""
 
-    profile = False  # whether to write traces of the first steps of each stage
-
-    def __init__(self, settings: config.Config, run: Path, make_engine: Callable[[nn.Module], Engine], ranks: Ranks):
+    def __init__(
+        self,
+        settings: config.Config,
+        run: Path,
+        make_engine: Callable[[nn.Module], Engine],
+        ranks: Ranks,
+        profile: bool = False,
+    ):
         self.settings, self.run, self.ranks = settings, run, ranks
+        self.traced = traced if profile and ranks.leads else untraced
         self.manifest = Manifest.load(settings.data.shards)
         self.reader = open_reader(
             settings.data,
@@ -83,8 +89,7 @@ class Trainer:
             raise OSError(f"the last checkpoint could not be written; `{EVENTS}` says why; mend that, then --resume")
         if finished:
             export(self.run, self.settings, self.state, self.origin, self.ranks)
-        if self.saver.mirror is not None:
-            self.saver.mirror.push_weights(self.run)
+        self.saver.copy(lambda mirror: mirror.push_weights(self.run))
         self.log.close()
         return finished
 
@@ -93,7 +98,7 @@ class Trainer:
         self.state.position.enter(stage)
         of_images = getattr(self.settings.stages, stage).images
         self.log.start(self.state.position)
-        with traced(self.run, stage) if self.profile and self.ranks.leads else untraced() as stepped:
+        with self.traced(self.run, stage) as stepped:
             while self.state.position.stage_images < of_images:
                 if self.wish.to_stop():
                     return False

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+WRAPPED = "network."  # before the names of `InBfloat16`'s parameters
+
 
 class InBfloat16(nn.Module):
     """A network that computes in bfloat16 and gives float32; its parameters are the network's own."""
@@ -24,6 +26,12 @@ class InBfloat16(nn.Module):
         """The network's forward; `first` says on which device."""
         with torch.autocast(first.device.type, torch.bfloat16):
             return self.network(first, *others).float()
+
+
+def without_precision(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The network's own names of parameters that `in_precision` may have wrapped."""
+    wrapped = all(name.startswith(WRAPPED) for name in parameters)
+    return {name.removeprefix(WRAPPED) if wrapped else name: values for name, values in parameters.items()}
 
 
 def in_precision(network: nn.Module, precision: Literal["fp32", "bf16"]) -> nn.Module:

@@ -44,9 +44,9 @@ def prepare_run(
             mirror.fetch(run)
         elif mirror.checkpoints() and not checkpoint.all_of(run):
             raise config.ConfigError(f"`{mirror.uri}` holds a run already; add --resume, or name another mirror")
-    newest, remarks = checkpoint.newest(run)
     if checkpoint.all_of(run) and not resume:
         raise config.ConfigError(f"`{run}` holds a run already; add --resume to continue it, or name another folder")
+    newest, remarks = checkpoint.newest(run)
     if checkpoint.all_of(run) and newest is None:
         raise ValueError(f"no checkpoint of `{run}` is whole: {'; '.join(remarks)}; start a new run folder")
     differs = newest is not None and checkpoint.difference(newest, _origin(settings, engine))

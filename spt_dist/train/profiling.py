@@ -25,6 +25,6 @@ def traced(run: Path, stage: str) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def untraced() -> Iterator[Callable[[], None]]:
+def untraced(run: Path, stage: str) -> Iterator[Callable[[], None]]:
     """The same without a trace."""
     yield lambda: None

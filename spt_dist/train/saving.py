@@ -88,21 +88,29 @@ class Saver:
             self.tell(f"the save after {int(final.name):,} images failed, the one before stays the newest: {error}")
         finally:
             whole = self.ranks.all(written, self.threads)
-        if self.ranks.leads and whole:
-            checkpoint.publish(writing, final)
-            self._forget()
-            self._mirror(final)
-        elif self.ranks.leads:
-            shutil.rmtree(writing, ignore_errors=True)
-        return whole
+        return self.ranks.all(not self.ranks.leads or self._publish(writing, final, whole), self.threads)
 
-    def _mirror(self, final: Path) -> None:
-        """Copy the checkpoint to the second place; a copy that fails costs itself only."""
+    def _publish(self, writing: Path, final: Path, whole: bool) -> bool:
+        """Give the folder its name, or remove it; whether it has its name."""
+        try:
+            if whole:
+                checkpoint.publish(writing, final)
+                self._forget()
+        except OSError as error:
+            self.tell(f"the save after {int(final.name):,} images has no name yet, or an old one could not go: {error}")
+        if not final.exists():
+            shutil.rmtree(writing, ignore_errors=True)
+            return False
+        self.copy(lambda mirror: mirror.push(final))
+        return True
+
+    def copy(self, push: Callable[[Mirror], None]) -> None:
+        """Copy something to the second place, if there is one; what fails costs that copy only."""
         try:
             if self.mirror is not None:
-                self.mirror.push(final)
+                push(self.mirror)
         except OSError as error:
-            self.tell(f"the copy of {final.name} to `{self.train.mirror}` failed: {error}")
+            self.tell(f"a copy to `{self.train.mirror}` failed: {error}")
 
     def _forget(self) -> None:
         """Remove all but the last and the best."""

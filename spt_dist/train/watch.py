@@ -56,9 +56,10 @@ class Watchdog:
     def resting(self) -> Iterator[None]:
         """What happens inside takes its time: scoring, drawing, waiting for a disk."""
         self.rests = True
-        yield
-        self.rests = False
-        self.progress += 1
+        try:
+            yield
+        finally:
+            self.rests, self.progress = False, self.progress + 1
 
     def end(self) -> None:
         """Watch no longer."""

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from spt_dist.models.weights import load_weights
@@ -54,9 +56,13 @@ def test_two_workers_resume_bit_equal(tiny_toml, tmp_path, precision):
     assert len(terms(whole)) == 8
     assert load_weights(broken / "weights-best")[1]["chosen_by"]["metric"] == "masked SSIM"
     assert not (whole / "weights-best").exists()
-    for name in modules:
-        file = f"weights/{name}.safetensors"
-        assert (broken / file).read_bytes() == (whole / file).read_bytes(), name
+    exported = tmp_path / "exported"
+    assert spt("checkpoint", "export", whole, "-o", exported).returncode == 0
+    for file in (path.relative_to(whole) for path in whole.glob("*/*.safetensors")):
+        assert (broken / file).read_bytes() == (whole / file).read_bytes(), file
+        found, expected = load_file(exported / file), load_file(whole / file)
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[name], values) for name, values in expected.items()), file
 
     board = EventAccumulator(str(whole / "tensorboard")).Reload()
     assert "preview" in board.Tags()["images"]

@@ -41,6 +41,15 @@ def spt_train(toml, run, *words, **environment):
     )
 
 
+def caught_training(settings, folder):
+    """A run in its middle: its process, its folder, and the words that started it."""
+    run = folder / "run"
+    command = write_toml(settings, folder / "tiny.toml"), run
+    training = spt_train(*command)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    return training, run, command
+
+
 def finish(training, timeout_s=600):
     said, _ = training.communicate(timeout=timeout_s)
     return training.returncode, said
@@ -60,9 +69,7 @@ def pid_of(run, rank):
 
 
 def test_a_killed_worker_is_started_again(settings, whole, tmp_path):
-    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
-    training = spt_train(toml, run)
-    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    training, run, _ = caught_training(settings, tmp_path)
     os.kill(pid_of(run, 1), signal.SIGKILL)
     code, said = finish(training)
     assert code == 0, said
@@ -72,9 +79,7 @@ def test_a_killed_worker_is_started_again(settings, whole, tmp_path):
 
 
 def test_a_frozen_worker_is_named_and_replaced(settings, whole, tmp_path):
-    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
-    training = spt_train(toml, run)
-    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    training, run, _ = caught_training(settings, tmp_path)
     os.kill(pid_of(run, 1), signal.SIGSTOP)
     code, said = finish(training)
     assert code == 0, said
@@ -84,28 +89,24 @@ def test_a_frozen_worker_is_named_and_replaced(settings, whole, tmp_path):
 
 
 def test_a_killed_driver_is_started_again_by_its_user(settings, whole, tmp_path):
-    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
-    training = spt_train(toml, run)
-    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    training, run, command = caught_training(settings, tmp_path)
     training.kill()
     finish(training)
     workers = [pid_of(run, rank) for rank in range(2)]
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the workers' end", 60)
     assert losses(run) != whole
-    code, said = finish(spt_train(toml, run, "--resume"))
+    code, said = finish(spt_train(*command, "--resume"))
     assert code == 0, said
     assert losses(run) == whole
 
 
 def test_sigterm_saves_on_all_workers_and_ends_well(settings, whole, tmp_path):
-    toml, run = write_toml(settings, tmp_path / "tiny.toml"), tmp_path / "run"
-    training = spt_train(toml, run)
-    wait_for(lambda: reached(run, BROKEN_AT), "the log", START_S)
+    training, run, command = caught_training(settings, tmp_path)
     training.send_signal(signal.SIGTERM)
     code, said = finish(training)
     assert (code, "stopped as asked" in said) == (0, True), said
     assert int(checkpoint.newest(run)[0].name) == losses(run)[-1][0] < whole[-1][0]
-    code, said = finish(spt_train(toml, run, "--resume"))
+    code, said = finish(spt_train(*command, "--resume"))
     assert code == 0, said
     assert losses(run) == whole
 

@@ -215,8 +215,9 @@ def test_the_preview_follows_the_averages_and_not_the_networks_in_training(untra
 def test_a_trace_names_what_a_step_does(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(profiling, "WARM_UP_STEPS", 1)
     monkeypatch.setattr(profiling, "STEPS", 1)
-    made = Trainer(tiny_config, tmp_path, lambda network: PlainEngine(network, tiny_config.train), Ranks())
-    made.profile = True
+    made = Trainer(
+        tiny_config, tmp_path, lambda network: PlainEngine(network, tiny_config.train), Ranks(), profile=True
+    )
     made.train()
     for stage, phases in STAGES.items():
         events = json.loads((tmp_path / "profile" / f"{stage}.json").read_text())["traceEvents"]

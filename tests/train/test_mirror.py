@@ -94,4 +94,4 @@ def test_a_lost_mirror_costs_the_copies_only(tiny_config, tmp_path):
     made.save()
     assert made.saver.settle()
     assert len(checkpoint.all_of(made.run)) == 1
-    assert events(made.run, f"to `file://{place}` failed")
+    assert events(made.run, f"a copy to `file://{place}` failed")

@@ -2,7 +2,7 @@
 
 import json
 import re
-import time
+import threading
 from dataclasses import replace
 
 import pytest
@@ -41,23 +41,36 @@ def spt(*words):
 
 
 def test_a_save_is_of_its_moment_and_does_not_wait_for_the_disk(tiny_config, tmp_path, monkeypatch):
-    made, written = trainer(tiny_config, tmp_path / "run"), saving.write
-    monkeypatch.setattr(saving, "write", lambda path, content: (time.sleep(0.05), written(path, content))[1])
+    made, written, disk = trainer(tiny_config, tmp_path / "run"), saving.write, threading.Event()
+    monkeypatch.setattr(saving, "write", lambda path, content: disk.wait(60) and written(path, content))
     before = {name: average.module.state_dict() for name, average in made.state.averages.items()}
     before = {name: {key: value.clone() for key, value in state.items()} for name, state in before.items()}
-    began = time.monotonic()
     made.save()
-    assert time.monotonic() - began < 0.05  # one of ten files' delay
+    assert not made.saver.pending.done()
     assert checkpoint.all_of(made.run) == []
     for average in made.state.averages.values():
         for parameter in average.module.parameters():
             parameter.data.fill_(7)
+    disk.set()
     assert made.saver.settle()
     (path,) = checkpoint.all_of(made.run)
     for name, state in before.items():
         saved = load_file(path / f"{name}-average.safetensors")
         assert saved.keys() == state.keys()
         assert all(torch.equal(saved[key], value) for key, value in state.items())
+
+
+def test_a_checkpoint_that_gets_no_name_costs_itself_only(tiny_config, tmp_path, monkeypatch):
+    made = trainer(tiny_config, tmp_path / "run")
+    with monkeypatch.context() as full:
+        full.setattr(checkpoint, "publish", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        made.save()
+        assert not made.saver.settle()
+    assert list((made.run / checkpoint.FOLDER).iterdir()) == []
+    assert "No space left on device" in read_events(made.run)[-1]["what"]
+    made.save()
+    assert made.saver.settle()
+    assert len(checkpoint.all_of(made.run)) == 1
 
 
 def test_the_last_and_the_best_are_kept(tiny_config, tmp_path):
