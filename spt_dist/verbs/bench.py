@@ -114,12 +114,8 @@ def bench_pairs(
     plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
 ) -> None:
     """Time the pseudo-pair search on few people and say what a million cost."""
-    import json
     from contextlib import ExitStack
-    from importlib.metadata import version
     from tempfile import TemporaryDirectory
-
-    from spt_kernels.bench.rows import commit
 
     from spt_dist import pictures
     from spt_dist.data.importers import read_folder
@@ -141,13 +137,43 @@ def bench_pairs(
         f"{curve.exhaustive_seconds(TARGET) / 3600:,.0f} core hours"
     )
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        made_by = {
-            "machine": platform.platform(),
-            "cores": os.cpu_count(),
-            "torch": version("torch"),
-            "commit": commit(),
-        }
-        json_file.write_text(json.dumps(curve.to_tree() | {"made_by": made_by}, indent=1) + "\n")
+        _write_json(json_file, curve.to_tree())
     if plot:
         pictures.save(draw_curve(curve), plot)
+
+
+@bench_app.command("ranks")
+def bench_ranks(
+    file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")] = Path("configs/demo.toml"),
+    repeats: Repeats = 20,
+    saves: Annotated[int, typer.Option(min=1, help="Times that steps are timed with a save, and without.")] = 10,
+    json_file: JsonFile = None,
+) -> None:
+    """Time steps on two ranks, ZeRO beside DistributedDataParallel, what a second rank brings, and what saves cost."""
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from spt_dist import bench_ranks, config
+
+    typer.echo(
+        f"two ranks take {repeats} steps each way, then {2 * saves} times {bench_ranks.STEPS_WITH_A_SAVE}", err=True
+    )
+    found = bench_ranks.measure(config.load(file), repeats, saves)
+    console = Console()
+    Console(width=None if console.is_terminal else 120).print(bench_ranks.to_table(found))
+    if json_file:
+        _write_json(json_file, {"config": str(file)} | asdict(found))
+
+
+def _write_json(file: Path, tree: dict) -> None:
+    """Write measured numbers, with what they were measured on."""
+    import json
+    from importlib.metadata import version
+
+    from spt_kernels.bench.rows import commit
+
+    versions = {name: version(name) for name in ("torch", "deepspeed")}
+    made_by = {"machine": platform.platform(), "cores": os.cpu_count(), **versions, "commit": commit()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(tree | {"made_by": made_by}, indent=1) + "\n")

@@ -53,10 +53,7 @@ def go_on(settings, run):
 
 
 def ended(ranks):
-    codes = [rank.wait(timeout=120) for rank in ranks]
-    for rank in ranks:
-        rank.communicate()
-    return codes
+    return [rank.wait(timeout=120) for rank in ranks]
 
 
 @pytest.fixture(scope="module")
