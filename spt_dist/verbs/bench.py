@@ -145,7 +145,7 @@ def bench_pairs(
 @bench_app.command("ranks")
 def bench_ranks(
     file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")] = Path("configs/demo.toml"),
-    repeats: Repeats = 20,
+    repeats: Repeats = 40,
     saves: Annotated[int, typer.Option(min=1, help="Times that steps are timed with a save, and without.")] = 10,
     json_file: JsonFile = None,
 ) -> None:

@@ -16,7 +16,7 @@ class Rank(subprocess.Popen[str]):
     """One rank; what it says goes to a file, since nobody empties its pipe while the others run."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.file = tempfile.TemporaryFile("w+")
+        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115
         weakref.finalize(self, self.file.close)
         super().__init__(command, env=os.environ | environment, stdout=self.file, stderr=subprocess.STDOUT, text=True)
 
