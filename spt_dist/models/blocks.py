@@ -2,6 +2,7 @@
 
 import torch
 from spt_kernels import norm_act, prepare_transposed, tile_conv_transposed
+from spt_kernels.paths import is_on_processor
 from torch import Tensor, nn
 from torch.nn.functional import fold, leaky_relu
 
@@ -116,7 +117,7 @@ class PictureHead(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """[b in h w] -> [b out h w]."""
         size = (input.shape[2], input.shape[3])
-        if input.device.type != "cpu" or self.out_channels > FEW_CHANNELS or size[0] * size[1] < MANY_PX:
+        if not is_on_processor(input) or self.out_channels > FEW_CHANNELS or size[0] * size[1] < MANY_PX:
             return super().forward(input)
         taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, self.in_channels)
         summed = fold(taps @ input.flatten(2), size, kernel_size=3, padding=1)

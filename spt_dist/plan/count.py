@@ -8,13 +8,12 @@ two small batches say what any batch costs.
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from unittest.mock import patch
 
 import torch
-from spt_kernels.tile_conv import op as tile_conv
+from spt_kernels.paths import as_on_gpu
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
@@ -24,7 +23,6 @@ from spt_dist import config
 from spt_dist.bench_steps import drawn_pairs
 from spt_dist.data.pairs import PseudoPairs
 from spt_dist.data.schema import Batch
-from spt_dist.models import blocks
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.plan.trace import Op, Peak, Trace
 from spt_dist.train.ema import Ema
@@ -132,7 +130,8 @@ class StepCounter:
         turn = Turn(scene, self.settings, self.features, alpha)
         phases = phases_of(stage, self.settings.losses)
         frozen = {name: self.averages[name].module for name in AVERAGED - {phase.network for phase in phases}}
-        with self._paths(), _gradients_labelled(self.engines, trace):
+        paths = as_on_gpu() if self.as_gpu else nullcontext()
+        with paths, _gradients_labelled(self.engines, trace):
             for phase in phases:
                 engine = self.engines[phase.network]
                 engine.trace = trace
@@ -164,15 +163,6 @@ class StepCounter:
             "averages": [p for average in self.averages.values() for p in average.module.parameters()],
             "features": list(self.features.buffers()),
         }
-
-    @contextmanager
-    def _paths(self) -> Iterator[None]:
-        """A GPU's paths through code that asks for the device: torch's convolutions in place of those on tiles."""
-        if not self.as_gpu:
-            yield
-            return
-        with patch.object(tile_conv, "KERNELS", ()), patch.object(blocks, "FEW_CHANNELS", 0):
-            yield
 
 
 def without_files(settings: config.Config) -> config.Config:

@@ -111,6 +111,15 @@ def advice(plan: Plan) -> str:
     )
 
 
+def in_short(plan: Plan, zero: int) -> str:
+    """What the run needs under a ZeRO stage, in one line: a configuration's head quotes it."""
+    chosen = plan.zeros[zero]
+    return (
+        f"{plan.ranks} x {plan.device}, ZeRO {zero}: {chosen.peak.total / GB:.3g} GB each, {chosen.hours:.3g} hours, "
+        f"{chosen.hours * plan.ranks:.3g} device hours, checkpoints of {chosen.checkpoint_bytes / GB:.3g} GB"
+    )
+
+
 def compared_table(rows: Sequence[Compared]) -> Table:
     """Planned against measured."""
     table = Table(title=f"planned against measured, on this processor (aim: within {WITHIN:.0%})")

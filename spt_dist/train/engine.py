@@ -8,6 +8,7 @@ gradients.
 
 import os
 import shutil
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
@@ -127,6 +128,13 @@ class DeepSpeedEngine:
             },
         )
         self.module = module
+        if self._divided:
+            _begin_moments(self.engine.optimizer)
+
+    @property
+    def _divided(self) -> bool:
+        """Whether no rank has all parameters."""
+        return self.engine.zero_optimization_stage() == 3
 
     def __call__(self, *inputs: Any) -> Any:
         """See `Engine`."""
@@ -146,10 +154,9 @@ class DeepSpeedEngine:
         """See `Engine`."""
         import deepspeed
 
-        divided = self.engine.zero_optimization_stage() == 3
-        if divided:
+        if self._divided:
             self.engine.optimizer.empty_partition_cache()  # what a call of the raw module left collected
-        with deepspeed.zero.GatheredParameters(list(self.module.parameters()), enabled=divided):
+        with deepspeed.zero.GatheredParameters(list(self.module.parameters()), enabled=self._divided):
             yield self.module
 
     def save(self, folder: Path, write: Write) -> None:
@@ -176,6 +183,8 @@ def init_deepspeed(device: torch.device) -> None:
     """Let DeepSpeed join the process group that the launcher made for `device`."""
     import deepspeed
 
+    renamed = r"`torch\.distributed\.\w+` is deprecated"  # DeepSpeed calls them so, and torch says so at every call
+    warnings.filterwarnings("ignore", renamed, FutureWarning)
     deepspeed.init_distributed(dist_backend="nccl" if device.type == "cuda" else "gloo")
 
 
@@ -187,10 +196,30 @@ def read_parameters(folder: Path) -> dict[str, Tensor]:
     if undivided.exists():
         found = torch.load(undivided, weights_only=False, map_location="cpu")["module"]
     else:
-        make_universal(folder)
-        files = (folder / UNIVERSAL_TAG / "zero").glob("*/fp32.pt")
-        found = {file.parent.name: torch.load(file, weights_only=True)["param"] for file in files}
+        found = read_universal(folder, "fp32")
     return without_precision(found)
+
+
+def read_universal(folder: Path, kind: str) -> dict[str, Tensor]:
+    """What DeepSpeed engines saved below `folder`, put together from all ranks, by the parameter's name.
+
+    `kind` is `fp32` for the parameters, `exp_avg` or `exp_avg_sq` for Adam's moments.
+    """
+    make_universal(folder)
+    files = (folder / UNIVERSAL_TAG / "zero").glob(f"*/{kind}.pt")
+    found = {file.parent.name: torch.load(file, weights_only=True) for file in files}
+    shapes: dict[str, torch.Size] = {}
+    for states in (folder / DEEPSPEED_TAG).glob("zero_pp_rank_0_*_model_states.pt"):  # ZeRO 3's, which come flat
+        for group in torch.load(states, weights_only=False, map_location="cpu")["param_shapes"]:
+            shapes |= group
+    return {name: each.view(shapes[name]) if shapes else each["param"] for name, each in found.items()}
+
+
+def _begin_moments(optimizer: Any) -> None:
+    """Give ZeRO 3's Adam the moments that it would begin with: what has none cannot be made universal."""
+    for part in optimizer.fp32_partitioned_groups_flat:
+        zeros = {name: torch.zeros_like(part, requires_grad=False) for name in ("exp_avg", "exp_avg_sq")}
+        optimizer.optimizer.state[part] = {"step": torch.tensor(0.0), **zeros}
 
 
 def _files_to(write: Write) -> Any:

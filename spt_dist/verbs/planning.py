@@ -44,6 +44,7 @@ def plan(
     made = planner.plan(gpus, samples)
     for each in (table.memory_table(made), table.zero_table(made), table.time_table(made, price)):
         console.print(each)
+    console.print(f"As configured: {table.in_short(made, settings.train.zero_stage)}.", soft_wrap=True)
     console.print(table.advice(made), soft_wrap=True)
     console.print(table.UNMEASURED, soft_wrap=True)
     if json_file:

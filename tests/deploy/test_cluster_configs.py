@@ -9,6 +9,8 @@ from manifests import ROOT, cluster, documents, gpus
 
 from spt_dist import config
 from spt_dist.cli import app
+from spt_dist.plan.planner import Planner, device_named
+from spt_dist.plan.table import in_short
 
 CONFIGS = sorted((ROOT / "configs/cluster").glob("*.toml"))
 each_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -30,6 +32,17 @@ def test_configs_say_what_they_are_and_what_is_not_known(path):
     assert all(line.startswith("#") for line in header.splitlines())
     for word in ("Reproduces:", "Hardware:", "Hours: unmeasured", "Expected numbers: unmeasured", "Command: spt train"):
         assert word in header
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=() if p.stem == "8gpu" else pytest.mark.cluster, id=p.stem) for p in CONFIGS]
+)
+def test_heads_quote_the_plan(path):
+    settings = config.load(path)
+    made = Planner(settings, device_named("h100"), say=print).plan(settings.train.workers, None)
+    words = " ".join(line.removeprefix("#").strip() for line in path.read_text().split("\n\n")[0].splitlines())
+    assert f"Plan, unmeasured: {in_short(made, settings.train.zero_stage)}" in words
 
 
 @each_config

@@ -11,7 +11,7 @@ import torch
 from processes import run_ranks
 
 from spt_dist import config
-from spt_dist.train.engine import make_universal
+from spt_dist.train.engine import read_parameters, read_universal
 from spt_dist.train.prepare import prepare_run
 
 pytestmark = pytest.mark.slow
@@ -50,21 +50,23 @@ def train(settings, run, ranks, resume):
 
 
 def go_on(settings, run, ranks):
-    """Train to the end on so many ranks; what the engines held at the start."""
+    """Train to the end on so many ranks; what the engines held at the start, which is what their files say."""
     train(settings, run, ranks, resume=True)
+    for file in (run / "held").glob("*.pt"):
+        read, whole = read_parameters(file.with_suffix("")), torch.load(file, weights_only=True)
+        assert read.keys() == whole.keys()
+        assert all(torch.equal(read[name], whole[name]) for name in whole)
     return held(run / "held"), json.loads((run / "held" / "reader.json").read_text())
 
 
 def held(folder):
     """Every parameter, and its moments where it has any, by network, name and kind; put together from all ranks."""
-    found = {}
-    for network in filter(Path.is_dir, folder.iterdir()):
-        make_universal(network)
-        for file in (network / "universal" / "zero").rglob("*.pt"):
-            if file.stem in ("fp32", "exp_avg", "exp_avg_sq"):
-                key = f"{network.name} {file.parent.name} {file.stem}"
-                found[key] = torch.load(file, weights_only=True)["param"]
-    return found
+    return {
+        f"{network.name} {name} {kind}": values
+        for network in filter(Path.is_dir, folder.iterdir())
+        for kind in ("fp32", "exp_avg", "exp_avg_sq")
+        for name, values in read_universal(network, kind).items()
+    }
 
 
 def losses(run):
@@ -80,7 +82,7 @@ def broken(whole, run):
     return run
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=[1, 2, pytest.param(3, marks=pytest.mark.cluster)])
 def whole(settings, request, tmp_path_factory):
     """The unbroken run on two ranks, its settings, and what they hold after a resume on two."""
     settings = replace(settings, train=replace(settings.train, zero_stage=request.param))

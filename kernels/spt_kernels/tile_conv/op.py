@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spt_kernels.paths import is_on_processor
 from spt_kernels.tile_conv import cpu, reference
 
 Length = int | torch.SymInt
@@ -36,7 +37,7 @@ def tile_conv(
     """
     outputs, channels, kernel, _ = weight.shape
     fits = (
-        x.device.type == "cpu"
+        is_on_processor(x)
         and x.dtype == weight.dtype == torch.float32
         and kernel in KERNELS
         and min(outputs, channels) >= LEAST_CHANNELS
