@@ -1,12 +1,15 @@
 """What tests of whole runs share: a configuration as a file, and what a run has told so far."""
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from spt_dist import config
 from spt_dist.run_log import read_events, read_log
+from spt_dist.train import checkpoint
 
 
 def write_toml(settings: config.Config, path: Path) -> Path:
@@ -31,6 +34,18 @@ def reached(run: Path, images: int) -> bool:
 def events(run: Path, words: str) -> list[dict[str, Any]]:
     """What happened to the run, as far as it says these words."""
     return [event for event in read_events(run) if words in event["what"]]
+
+
+def stopped_in_a_save(run: Path, rank: int, pid: int) -> bool:
+    """Stop a rank's process while its part of a checkpoint is being written; let it go where that came too late."""
+    writing = f"{checkpoint.HIDDEN}*"
+    if not list((run / checkpoint.FOLDER).glob(writing)):
+        return False
+    os.kill(pid, signal.SIGSTOP)
+    if list((run / checkpoint.FOLDER).glob(f"{writing}/{checkpoint.SUMS.format(rank)}")):
+        os.kill(pid, signal.SIGCONT)
+        return False
+    return True
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import wait_for
-from run_folders import events, losses, reached, write_toml
+from run_folders import events, losses, reached, stopped_in_a_save, write_toml
 
 from spt_dist import config
 from spt_dist.train import checkpoint
@@ -76,6 +76,19 @@ def test_a_killed_worker_is_started_again(settings, whole, tmp_path):
     assert losses(run) == whole
     assert len(events(run, "goes on after")) == 2
     assert events(run, "rank 1 failed")
+
+
+def test_a_worker_killed_in_a_save_leaves_the_one_before(settings, whole, tmp_path):
+    settings = replace(settings, train=replace(settings.train, checkpoint_every_imgs=BATCH))
+    training, run, _ = caught_training(settings, tmp_path)
+    pid = pid_of(run, 1)
+    wait_for(lambda: stopped_in_a_save(run, 1, pid), "a save")
+    os.kill(pid, signal.SIGKILL)
+    code, said = finish(training)
+    assert code == 0, said
+    assert losses(run) == whole
+    assert events(run, "rank 1 failed")
+    assert not list((run / checkpoint.FOLDER).glob(f"{checkpoint.HIDDEN}*"))
 
 
 def test_a_frozen_worker_is_named_and_replaced(settings, whole, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from processes import run_ranks, start_ranks, wait_for
-from run_folders import events, losses, reached, write_toml
+from run_folders import events, losses, reached, stopped_in_a_save, write_toml
 
 from spt_dist import config
 from spt_dist.run_log import read_events
@@ -83,19 +83,8 @@ def test_a_worker_killed_in_a_save(settings, whole, tmp_path):
     run = tmp_path / "run"
     settings = replace(settings, train=replace(settings.train, checkpoint_every_imgs=BATCH))
     ranks = start(settings, run)
-
-    def caught_writing():
-        """Stop the rank while a folder is being written; let it go where that came too late."""
-        if not list((run / checkpoint.FOLDER).glob(f"{checkpoint.HIDDEN}*")):
-            return False
-        ranks[1].send_signal(signal.SIGSTOP)
-        if list((run / checkpoint.FOLDER).glob(f"{checkpoint.HIDDEN}*/sums-1.json")):
-            ranks[1].send_signal(signal.SIGCONT)
-            return False
-        return True
-
     wait_for(lambda: reached(run, BROKEN_AT), "the log")
-    wait_for(caught_writing, "a save")
+    wait_for(lambda: stopped_in_a_save(run, 1, ranks[1].pid), "a save")
     ranks[1].kill()
     assert all(ended(ranks))
     left = [path.name for path in (run / checkpoint.FOLDER).iterdir() if path.name.startswith(checkpoint.HIDDEN)]
