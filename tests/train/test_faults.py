@@ -37,9 +37,9 @@ def settings(tiny_config):
     return replace(tiny_config, stages=config.Stages(**stages), train=replace(train, picture_every_imgs=10_000))
 
 
-def prepare(settings, run, resume=False):
+def prepare(settings, run, ranks=2, resume=False):
     with warnings.catch_warnings(action="ignore"):  # features of a random network do here
-        prepare_run(settings, run, resume=resume, ranks=2, engine="DeepSpeedEngine")
+        prepare_run(settings, run, resume=resume, ranks=ranks, engine="DeepSpeedEngine")
 
 
 def start(settings, run):
@@ -47,9 +47,9 @@ def start(settings, run):
     return start_ranks(WORKER, 2, str(run), str(run / "held"))
 
 
-def go_on(settings, run):
-    prepare(settings, run, resume=True)
-    run_ranks(WORKER, 2, str(run), str(run / "held"))
+def go_on(settings, run, ranks=2):
+    prepare(settings, run, ranks, resume=True)
+    run_ranks(WORKER, ranks, str(run), str(run / "held"))
 
 
 def ended(ranks):
@@ -77,6 +77,21 @@ def test_a_worker_killed_in_a_step(settings, whole, tmp_path):
     assert {event["rank"] for event in begun} == {0, 1}
     assert begun[-1]["images"] >= BROKEN_AT - 4 * BATCH
     assert "goes on after" in begun[-1]["what"]
+
+
+def test_a_node_that_is_lost_is_done_without(settings, whole, tmp_path):
+    """Its short form: the node's only rank dies, the other's machine goes on alone."""
+    run = tmp_path / "run"
+    ranks = start(settings, run)
+    wait_for(lambda: reached(run, BROKEN_AT), "the log")
+    ranks[1].kill()
+    assert all(ended(ranks))
+    go_on(settings, run, ranks=1)
+    assert events(run, "rank 0 of 1 goes on after")
+    assert [images for images, _ in losses(run)] == [images for images, _ in whole]  # none lost, none repeated
+    semantic = slice(BROKEN_AT // BATCH, 72 // BATCH)  # then comes dropout, which amplifies roundings
+    for (_, found), (_, expected) in zip(losses(run)[semantic], whole[semantic], strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_worker_killed_in_a_save(settings, whole, tmp_path):
