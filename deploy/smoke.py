@@ -74,18 +74,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address", help="such as http://127.0.0.1:8000")
     parser.add_argument("--wait", type=float, default=120.0, help="seconds until it must answer")
-    parser.add_argument("--header", action="append", default=[], help="NAME:VALUE, as a gateway wants it")
+    parser.add_argument("--header", action="append", default=[], type=_header, help="NAME:VALUE, for a gateway")
     words = parser.parse_args()
-    headers = dict(header.split(":", 1) for header in words.header)
-    with httpx.Client(base_url=words.address, headers=headers, timeout=60.0) as http:
-        try:
+    try:
+        with httpx.Client(base_url=words.address, headers=dict(words.header), timeout=60.0) as http:
             _wait(http, words.wait)
             for check in CHECKS:
                 print(f"{check.__name__:<12}{check(http)}", flush=True)
-        except (SmokeError, httpx.HTTPError, KeyError, ValueError) as error:
-            print(f"failed: {words.address}: {type(error).__name__}: {error}", file=sys.stderr)
-            return 1
+    except (SmokeError, httpx.HTTPError, httpx.InvalidURL, OSError, LookupError, TypeError, ValueError) as error:
+        print(f"failed: {words.address}: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _header(words: str) -> tuple[str, str]:
+    name, colon, value = words.partition(":")
+    if not (name and colon):
+        raise argparse.ArgumentTypeError(f"{words!r} is not NAME:VALUE")
+    return name.strip(), value.strip()
 
 
 def _wait(http: httpx.Client, wait_s: float) -> None:
@@ -93,9 +99,12 @@ def _wait(http: httpx.Client, wait_s: float) -> None:
     end = time.monotonic() + wait_s
     while True:
         try:
-            if http.get("/healthz").status_code == 200:
+            status = http.get("/healthz").status_code
+            if status == 200:
                 return
-            reason: Any = "not healthy"
+            reason: Any = f"/healthz gave {status}"
+        except httpx.UnsupportedProtocol:
+            raise
         except httpx.TransportError as error:
             reason = error
         if time.monotonic() > end:

@@ -20,10 +20,13 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from spt_kernels import keep_memory
 from spt_kernels.bench.timing import Times, interleaved
 from torch import multiprocessing, nn
+from torch.multiprocessing.spawn import ProcessException
 
 from spt_dist import config
 from spt_dist.data.importers import read_folder
@@ -135,17 +138,30 @@ def to_table(found: Found) -> Table:
 
 
 def measure(settings: config.Config, repeats: int, saves: int) -> Found:
-    """Time every way in `repeats` rounds, and `saves` pairs of steps with and without a save, on drawn people."""
-    with TemporaryDirectory() as folder, socket.socket() as probe:
+    """Time every way in `repeats` rounds, and `saves` pairs of steps with and without a save, on drawn people.
+
+    Raises:
+        ValueError: the configuration cannot be trained on two ranks.
+        RuntimeError: a rank failed, or a way's losses are not the yardstick's.
+    """
+    with TemporaryDirectory() as folder:
         here = Path(folder)
         draw_folder(here / "people", PEOPLE, settings.data.image_size, 0)
         pack(read_folder(here / "people", "train"), here / "shards", settings.data.image_size, "whole")
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        arguments = (port, _as_a_run(settings, here / "shards"), here, repeats, saves)
-        multiprocessing.spawn(_rank, arguments, nprocs=RANKS)
+        settings = _as_a_run(settings, here / "shards")
+        with warnings.catch_warnings(action="ignore"):  # random features take as long
+            prepare_run(settings, here / "run", resume=False, ranks=RANKS, engine=DeepSpeedEngine.__name__)
+        try:
+            multiprocessing.spawn(_rank, (_free_port(), settings, here, repeats, saves), nprocs=RANKS)
+        except ProcessException as error:
+            raise RuntimeError(f"a rank failed: {str(error).strip().splitlines()[-1]}") from error
         return torch.load(here / "found.pt", weights_only=False)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _as_a_run(settings: config.Config, shards: Path) -> config.Config:
@@ -188,9 +204,7 @@ def _rank(rank: int, port: int, settings: config.Config, folder: Path, repeats: 
 
 
 def _trainer(settings: config.Config, run: Path, make_engine: Callable[[nn.Module], Engine], ranks: Ranks) -> Trainer:
-    if ranks.leads:
-        prepare_run(settings, run, resume=False, ranks=ranks.size, engine="")
-    ranks.barrier()
+    run.mkdir(exist_ok=True)
     trainer = Trainer(settings, run, make_engine, ranks)
     trainer.state.position.enter(STAGE)
     trainer.reader = TimedReader(trainer.reader)  # type: ignore[assignment]
@@ -215,21 +229,25 @@ def _timed(trainers: dict[str, Trainer], settings: config.Config, repeats: int, 
     steps = {way: partial(_seconds, partial(_step, trainers.get(way))) for way in (DDP, *WAYS, ALONE, APART)}
     for trainer in trainers.values():
         trainer.reader.seconds.clear()  # pyright: ignore[reportAttributeAccessIssue]
-    timed = interleaved(steps, repeats, lambda: None)
+    shown = Progress(console=Console(stderr=True), disable=ALONE not in trainers)  # the leader's
+    tasks = {name: shown.add_task(name, total=rounds + 1) for name, rounds in (("steps", repeats), ("saves", saves))}
+    shown.start()
+    timed = interleaved(steps, repeats, lambda: shown.advance(tasks["steps"]))
     reading = {way: median(trainer.reader.seconds[1:]) for way, trainer in trainers.items()}  # type: ignore[attr-defined]
     blocks: list[float] = []
     saving = trainers[SAVED]
     windows = {
         name: partial(_seconds, partial(_window, saving, each)) for name, each in (("saved", blocks), ("not", None))
     }
-    window = interleaved(windows, saves, lambda: None)
+    window = interleaved(windows, saves, lambda: shown.advance(tasks["saves"]))
+    shown.stop()
     return Found(
         steps=timed,
         reading=reading,
         save_blocks_s=median(blocks[1:]),
         save_costs_s=window["saved"].median - window["not"].median,
         batch=settings.data.batch,
-        steps_between_saves=settings.train.checkpoint_every_imgs // settings.data.batch,
+        steps_between_saves=max(1, settings.train.checkpoint_every_imgs // settings.data.batch),
     )
 
 

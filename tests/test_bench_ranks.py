@@ -1,5 +1,7 @@
 """What sharing costs: the benchmark's own arithmetic, and a whole measurement on a small network."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 from spt_kernels.bench.timing import Times
@@ -38,11 +40,16 @@ def test_every_way_takes_the_same_steps(tiny_config):
     assert "ZeRO 2" in printed(found)
 
 
+def test_a_batch_that_two_ranks_cannot_share_is_refused(tiny_config):
+    with pytest.raises(config.ConfigError, match=r"`data\.batch` = 5 does not divide"):
+        bench_ranks.measure(replace(tiny_config, data=replace(tiny_config.data, batch=5)), repeats=1, saves=1)
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 def test_the_aims_are_met():
     """By the shipped demo's networks; wants a machine to itself."""
-    found = bench_ranks.measure(config.load("configs/demo.toml"), repeats=20, saves=10)
+    found = bench_ranks.measure(config.load("configs/demo.toml"), repeats=40, saves=10)
     print(printed(found))
     for way, most in bench_ranks.AT_MOST_OVER_DDP.items():
         assert found.over_ddp(way) <= most, way

@@ -156,9 +156,6 @@ def bench_ranks(
 
     from spt_dist import bench_ranks, config
 
-    typer.echo(
-        f"two ranks take {repeats} steps each way, then {2 * saves} times {bench_ranks.STEPS_WITH_A_SAVE}", err=True
-    )
     found = bench_ranks.measure(config.load(file), repeats, saves)
     console = Console()
     Console(width=None if console.is_terminal else 120).print(bench_ranks.to_table(found))

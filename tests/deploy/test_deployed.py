@@ -28,7 +28,7 @@ SMOKE = ROOT / "deploy/smoke.py"
 @pytest.fixture(scope="module", autouse=True)
 def environment():
     """What Ray's own commands must find: this environment's programs, loopback, and a token against other users."""
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="ray") as folder:
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
         patch.setenv("RAY_TMPDIR", folder)  # which cluster is there is written below it
         patch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
         patch.setenv("DS_ACCELERATOR", "cpu")
@@ -83,6 +83,11 @@ def test_the_smoke_test_says_what_is_wrong(tmp_path):
     done = smoke(address, "--wait", "0")
     assert done.returncode == 1
     assert f"failed: {address}: SmokeError: no answer within 0 s" in done.stderr
+    done = smoke("127.0.0.1:8000", "--wait", "60", "--header", "no colon")
+    assert (done.returncode, "'no colon' is not NAME:VALUE" in done.stderr) == (2, True)
+    done = smoke("127.0.0.1", "--wait", "60")
+    assert done.returncode == 1
+    assert "missing an 'http://' or 'https://' protocol" in done.stderr
     (tmp_path / "healthz").write_text('{"run": "spt", "version": "0"}')
     port = free_port()
     pages = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spt_kernels.paths import is_on_processor
 from spt_kernels.tile_conv import cpu, reference
 
 KERNEL, PADDING = 2, 1  # of a phase
@@ -31,14 +32,14 @@ def tile_conv_transposed(
         Maps of `2 h` rows and `2 w` columns; differences are those of `tile_conv`.
     """
     large = x.shape[0] * x.shape[2] * x.shape[3] >= LEAST_PIXELS
-    if prepared is None or not (large and x.device.type == "cpu" and x.dtype == torch.float32):
+    if prepared is None or not (large and is_on_processor(x) and x.dtype == torch.float32):
         return reference.tile_conv_transposed(x, weight)
     return _conv_prepared(x, prepared)
 
 
 def prepare_transposed(weight: Float[Tensor, "c o 4 4"]) -> Float[Tensor, "36 m c"] | None:
     """The weight as tiles multiply it, `m = 4 o`: nine times its size; nothing where it would be of no use."""
-    fits = weight.device.type == "cpu" and weight.dtype == torch.float32
+    fits = is_on_processor(weight) and weight.dtype == torch.float32
     few = min(weight.shape[0], 4 * weight.shape[1]) < LEAST_CHANNELS
     if not fits or few or 9 * weight.numel() > MOST_PREPARED:
         return None
