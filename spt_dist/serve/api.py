@@ -1,129 +1,138 @@
-"""The HTTP interface as a FastAPI application, without Ray: whoever can draw a picture plugs in as `Draw`.
+"""The HTTP interface as a FastAPI application, without Ray: whoever can draw plugs in as a `Studio`.
 
-Every refusal, whoever finds it (FastAPI, the checks of `request`, a full queue, a bug), is the same JSON document:
-`{"error": {"field": ..., "message": ...}}`.
+Every refusal, whoever finds it (FastAPI, the readers, a full queue, a bug), is the same JSON document:
+`{"error": {"field": ..., "message": ..., "request_id": ...}}`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, Header, Request, UploadFile
-from fastapi.concurrency import run_in_threadpool
+from fastapi import FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spt_dist import __version__, config
 from spt_dist.serve import page
-from spt_dist.serve.request import (
-    JOINT_FIELDS,
-    BusyError,
-    LabelMap,
-    Order,
-    Pixels,
-    RequestError,
-    drawn,
-    png,
-    read_order,
+from spt_dist.serve.answers import FORMATS
+from spt_dist.serve.desk import DEADLINE, IDEMPOTENCY, NDJSON, Desk, problem_of
+from spt_dist.serve.operations import EDIT, GENERATE, POSES, TRANSFER, Operation
+from spt_dist.serve.orders import BusyError, DeadlineError, RequestError, Studio
+from spt_dist.serve.reading import JSON, request_body
+from spt_dist.serve.schema import (
+    Body,
+    Done,
+    Gallery,
+    Health,
+    Line,
+    ModelEntry,
+    Models,
+    Painters,
+    PictureAnswer,
+    Problem,
+    Ready,
+    Refusal,
 )
-from spt_dist.serve.schema import Body, Drawn, Gallery, Health, Problem, Refusal
+from spt_dist.serve.ticket import Door, Ticket, Tickets, ticket_of
 
+DESCRIPTION = """Draws the person of a photo in another pose, in other clothes, or with another parsing map.
 
-class Picture(NamedTuple):
-    """A generated picture: image uint8 [h, w, 3] and its labels uint8 [h, w]."""
+Send a photo, its parsing map (which pixel is hair, which is sleeve), the joints of the person in it and what is
+wanted; the answer is the picture. Coordinates are pixels with the origin at the centre of the top left pixel. The order
+of joints and labels is in `/v1/body`. Every request may be sent as a form or as JSON with the same fields; every answer
+has an `X-Request-Id`, and says in `Server-Timing` where its time went."""
 
-    image: Pixels
-    labels: LabelMap
-
-
-Draw = Callable[[Order], Awaitable[Picture]]
-JSON = "application/json"
-
-DESCRIPTION = """Draws the person of a photo in another pose.
-
-Send a photo, its parsing map (which pixel is hair, which is sleeve), the joints of the person in it and the joints of
-the pose that is wanted; the answer is the picture. Coordinates are pixels with the origin at the centre of the top left
-pixel. The order of joints and labels is in `/v1/body`."""
-
-JOINTS_HELP = "as JSON: 18 times [x, y, visible] or null, in the order of `/v1/body`; at least one visible"
-SIZE_HELP = 'or {"joints": [...], "size": [height, width]} if they are in px of a picture of another size'
-POSE_EXAMPLE = (
-    "[[32,11,1],[32,19,1],[26,20,1],[22,32,1],[20,44,1],[38,20,1],[42,32,1],[44,44,1],[28,47,1],"
-    "[27,66,1],[26,86,1],[36,47,1],[37,66,1],[38,86,1],[34,9,1],[30,9,1],[36,10,1],null]"
-)
-COMMAND = """curl http://127.0.0.1:8000/v1/generate \\
-  -F image=@person.jpg -F parsing=@person.png \\
-  -F 'source_joints=<person.json' -F 'target_joints=<pose.json' \\
-  --fail-with-body --output drawn.png"""
-
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    413: {"model": Refusal, "description": "Too many bytes or pixels"},
-    422: {"model": Refusal, "description": "A field is missing or cannot be used; `error.field` names it"},
-    503: {"model": Refusal, "description": "The queue is full: try again after the seconds that `Retry-After` says"},
+REFUSED = {
+    400: "The body is no form and no JSON",
+    413: "Too many bytes or pixels",
+    415: "The body is neither `multipart/form-data` nor `application/json`",
+    422: "A field is missing or cannot be used; `error.field` names it",
+    503: "Busy, waking or shutting down: try again after the seconds that `Retry-After` says",
+    504: "The deadline passed",
 }
-GENERATED: dict[int | str, dict[str, Any]] = {
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal, "description": text} for status, text in REFUSED.items()
+}
+PICTURE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The picture; with `Accept: application/json` the picture and its parsing map",
-        "content": {
-            "image/png": {"schema": {"type": "string", "format": "binary"}},
-            JSON: {"schema": {"$ref": "#/components/schemas/Drawn"}},
-        },
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in FORMATS.values()}
+        | {JSON: {"schema": {"$ref": "#/components/schemas/PictureAnswer"}}},
     },
 }
+LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A JSON document per line: `Line` for each pose as it is ready, at the end `Done`",
+        "content": {NDJSON: {"schema": {"type": "string"}}},
+    },
+}
+Timeout = Annotated[str | None, Header(alias=DEADLINE, description="seconds after which the answer is of no use")]
+Key = Annotated[str | None, Header(alias=IDEMPOTENCY, description="the same request under it gets the same answer")]
 
 
-def build_api(draw: Draw, run: Path, limits: config.Serve) -> FastAPI:
-    """The interface for the run folder `run`, its pictures drawn by `draw`, within `limits`."""
+def build_api(
+    studio: Studio,
+    run: Path,
+    limits: config.Serve,
+    *,
+    door: Door | None = None,
+    watchers: Sequence[Callable[[Ticket], None]] = (),
+) -> FastAPI:
+    """The interface within `limits`: `studio` draws, `run` has the gallery, `watchers` get every finished ticket."""
     # FastAPI's own document pages load their scripts from another host; /docs is ours.
     api = FastAPI(title="spt", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    door = door or Door()
+    MultiPartParser.spool_max_size = limits.max_upload_bytes  # no photo is ever written to disk
     api.add_middleware(BodyLimit, limit_bytes=limits.max_upload_bytes)
+    api.add_middleware(Tickets, watchers=watchers, refuse=_refuse_bug)
     _add_refusals(api)
-    _add_generate(api, draw, limits.max_pixels)
+    _add_pictures(api, Desk(studio, limits, door))
     _add_tables(api, run)
+    _add_state(api, studio, door)
     _add_pages(api)
     return api
 
 
-def _add_generate(api: FastAPI, draw: Draw, max_pixels: int) -> None:
-    @api.post(
-        "/v1/generate",
-        summary="Draw the person in the wanted pose",
-        tags=["pictures"],
-        response_class=Response,
-        responses=GENERATED | REFUSALS,
-        openapi_extra={"x-codeSamples": [{"lang": "Shell", "source": COMMAND}]},
-    )
-    async def generate(
-        image: Annotated[UploadFile, File(description="the photo: JPEG, PNG or WebP")],
-        parsing: Annotated[UploadFile, File(description="its parsing map: PNG, one channel, labels 0 to 9, same size")],
-        source_joints: Annotated[
-            str, Form(description=f"the person's joints in px of the photo, {JOINTS_HELP}", examples=[POSE_EXAMPLE])
-        ],
-        target_joints: Annotated[
-            str, Form(description=f"the wanted pose, {JOINTS_HELP}; {SIZE_HELP}", examples=[POSE_EXAMPLE])
-        ],
-        accept: Annotated[str, Header(description=f"`image/png`, or `{JSON}` for the parsing map too")] = "image/png",
-    ) -> Response:
-        files = await image.read(), await parsing.read()
-        order = await run_in_threadpool(read_order, *files, source_joints, target_joints, max_pixels=max_pixels)
-        picture = await draw(order)
-        if JSON in accept:
-            answer = await run_in_threadpool(drawn, *picture)
-            return Response(answer.model_dump_json(), media_type=JSON)
-        return Response(await run_in_threadpool(png, picture.image), media_type="image/png")
+def _add_pictures(api: FastAPI, desk: Desk) -> None:
+    for operation in (GENERATE, TRANSFER, EDIT):
+        _add_operation(api, operation, desk)
 
-    _document(api, Drawn)
+    @api.post(POSES.path, response_class=StreamingResponse, responses=LINES | REFUSALS, **_documented(POSES))
+    async def poses(request: Request, timeout: Timeout = None) -> Response:
+        return StreamingResponse(await desk.many(request, POSES), media_type=NDJSON)
+
+    _document(api, PictureAnswer, Line, Done)
 
 
-def _document(api: FastAPI, model: type[Drawn]) -> None:
-    """Add a model that only a `$ref` names to the OpenAPI document."""
+def _add_operation(api: FastAPI, operation: Operation, desk: Desk) -> None:
+    @api.post(operation.path, response_class=Response, responses=PICTURE | REFUSALS, **_documented(operation))
+    async def draw(request: Request, timeout: Timeout = None, key: Key = None) -> Response:
+        reply = await desk.one(request, operation)
+        return Response(reply.content, media_type=reply.media_type, headers=dict(reply.headers))
+
+
+def _documented(operation: Operation) -> dict[str, Any]:
+    sample = {"lang": "Shell", "source": operation.command}
+    extra = {"requestBody": request_body(operation), "x-codeSamples": [sample]}
+    name = operation.path.rpartition("/")[2]
+    return {"summary": operation.summary, "tags": ["pictures"], "operation_id": name, "openapi_extra": extra}
+
+
+def _document(api: FastAPI, *models: type[BaseModel]) -> None:
+    """Add models that only a `$ref` or a text names to the OpenAPI document, and drop FastAPI's own refusal."""
     plain = api.openapi
 
     def openapi() -> dict[str, Any]:
         document = plain()
-        document["components"]["schemas"].setdefault(model.__name__, model.model_json_schema())
+        schemas = document["components"]["schemas"]
+        for model in models:
+            found = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            found.pop("$defs", None)
+            schemas.setdefault(model.__name__, found)
         return document
 
     api.openapi = openapi
@@ -135,16 +144,43 @@ def _add_tables(api: FastAPI, run: Path) -> None:
         return page.read_gallery(run)
 
     @api.get("/v1/gallery/{name}", include_in_schema=False)
-    def gallery_file(name: str) -> Response:
-        return _file(page.gallery_file(run, name), name, "max-age=60")
+    def gallery_file(request: Request, name: str) -> Response:
+        return _file(request, page.gallery_file(run, name), name, "max-age=60")
 
-    @api.get("/v1/body", summary="Joints, labels and bones, in their order", tags=["tables"])
+    @api.get("/v1/body", summary="Joints, labels, bones and edits, in their order", tags=["tables"])
     def body() -> Body:
         return page.body_tables()
 
+
+def _add_state(api: FastAPI, studio: Studio, door: Door) -> None:
+    async def painters() -> Painters:
+        return Painters.model_validate((await studio.replicas())._asdict())
+
+    @api.get("/v1/models", summary="What is served, and by how many replicas", tags=["tables"])
+    async def models() -> Models:
+        entries = [
+            ModelEntry(id=model.id, size=model.size, digest=model.digest, default=index == 0)
+            for index, model in enumerate(studio.models.values())
+        ]
+        return Models(models=entries, replicas=await painters())
+
     @api.get("/healthz", summary="Whether the endpoint answers", tags=["operation"])
     def healthz() -> Health:
-        return Health(run=run.name, version=__version__)
+        return Health(run=next(iter(studio.models)), version=__version__)
+
+    @api.get(
+        "/readyz",
+        summary="Whether pictures can be asked for",
+        tags=["operation"],
+        responses={503: {"model": Refusal, "description": "Starting, or shutting down"}},
+    )
+    async def readyz() -> Ready:
+        found = await painters()
+        if door.closed:
+            raise BusyError("the endpoint is shutting down", 5)
+        if found.starting and not found.running:
+            raise BusyError("the first replica is starting", 5)
+        return Ready(status="ready" if found.running else "asleep", replicas=found)
 
 
 def _add_pages(api: FastAPI) -> None:
@@ -153,13 +189,13 @@ def _add_pages(api: FastAPI) -> None:
         api.get(path, include_in_schema=False)(lambda text=text: HTMLResponse(text, headers=page.SECURITY_HEADERS))
 
     @api.get("/assets/{name}", include_in_schema=False)
-    def asset(name: str) -> Response:
-        return _file(page.asset(name), name, "no-cache")
+    def asset(request: Request, name: str) -> Response:
+        return _file(request, page.asset(name), name, "no-cache")
 
 
-def _file(found: tuple[bytes, str] | None, name: str, cache: str) -> Response:
+def _file(request: Request, found: tuple[bytes, str] | None, name: str, cache: str) -> Response:
     if found is None:
-        return _refuse(404, "name", f"there is no file `{name}`")
+        return _refuse(ticket_of(request), 404, "name", f"there is no file `{name}`")
     content, media_type = found
     return Response(content, media_type=media_type, headers={"Cache-Control": cache, **page.SECURITY_HEADERS})
 
@@ -168,37 +204,34 @@ def _add_refusals(api: FastAPI) -> None:
     """Give every failure the one shape of `Refusal`."""
 
     @api.exception_handler(RequestError)
-    def refuse_field(_: Request, error: RequestError) -> Response:
-        return _refuse(error.status, error.field, error.message)
+    @api.exception_handler(BusyError)
+    @api.exception_handler(DeadlineError)
+    def refuse_picture(request: Request, error: RequestError | BusyError | DeadlineError) -> Response:
+        ticket = ticket_of(request)
+        status = error.status if isinstance(error, RequestError) else 503 if isinstance(error, BusyError) else 504
+        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, BusyError) else None
+        refusal = Refusal(error=problem_of(error, ticket.request_id))
+        return JSONResponse(refusal.model_dump(), status, headers)
 
     @api.exception_handler(RequestValidationError)
-    def refuse_form(_: Request, error: RequestValidationError) -> Response:
+    def refuse_parameter(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        field = str(first["loc"][-1])
-        if first["type"] == "missing":
-            return _refuse(422, field, "is missing; /docs lists the fields of a request")
-        text, file = "text (with curl: `=<file`, not `=@file`)", "a file (with curl: `=@file`)"
-        kind = text if field in JOINT_FIELDS else file
-        return _refuse(422, field, f"cannot be read ({first['msg']}); send {kind}")
-
-    @api.exception_handler(BusyError)
-    def refuse_busy(_: Request, error: BusyError) -> Response:
-        return _refuse(503, "", str(error), {"Retry-After": str(error.retry_after_s)})
+        return _refuse(ticket_of(request), 422, str(first["loc"][-1]), f"cannot be read ({first['msg']})")
 
     @api.exception_handler(HTTPException)
     def refuse_http(request: Request, error: HTTPException) -> Response:
-        detail = error.detail
-        if error.status_code in (404, 405):
+        detail, status = error.detail, error.status_code
+        if status in (404, 405):
             detail = f"{request.method} {request.url.path}: {detail}; /docs lists what there is"
-        return _refuse(error.status_code, "body" if error.status_code in (400, 413) else "", detail, error.headers)
-
-    @api.exception_handler(Exception)
-    def refuse_bug(_: Request, error: Exception) -> Response:
-        return _refuse(500, "", f"the endpoint failed ({type(error).__name__}); its log says why")
+        return _refuse(ticket_of(request), status, "body" if status in (400, 413) else "", detail, error.headers)
 
 
-def _refuse(status: int, field: str, message: str, headers: Any = None) -> Response:
-    refusal = Refusal(error=Problem(field=field, message=message))
+def _refuse_bug(ticket: Ticket) -> Response:
+    return _refuse(ticket, 500, "", f"the endpoint failed; its log says why, under {ticket.request_id}")
+
+
+def _refuse(ticket: Ticket, status: int, field: str, message: str, headers: Any = None) -> Response:
+    refusal = Refusal(error=Problem(field=field, message=message, request_id=ticket.request_id))
     return JSONResponse(refusal.model_dump(), status, headers)
 
 

@@ -5,17 +5,17 @@
 The two are apart so that a full queue and a loading network leave the page and the checks quick: bad requests never
 reach the networks, and `Front` can answer 503 when the `Painter`s' queue is full.
 
-Three relations decide whether anything batches or scales at all, and Serve checks none of them; `check` does.
-This is the only module of the package that imports `ray` for serving. One port per replica is open on every interface,
-since Serve does not ask: a firewall belongs in front of a shared machine.
+`replicas` has the two deployments, this module starts and stops them. Three relations decide whether anything batches
+or scales at all, and Serve checks none of them; `check` does. One port per replica is open on every interface, since
+Serve does not ask: a firewall belongs in front of a shared machine.
 """
 
-import asyncio
+import json
 import logging
 import signal
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spt_dist import local_ray
@@ -23,98 +23,26 @@ from spt_dist import local_ray
 RAY_ADDRESS = local_ray.prepare()
 
 import ray
-from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.exceptions import RayActorError
 from ray.serve.config import AutoscalingConfig
-from ray.serve.exceptions import BackPressureError
-from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
 from spt_dist import config
-from spt_dist.serve.api import Picture, build_api
-from spt_dist.serve.request import BusyError, Order, RequestError
+from spt_dist.serve.orders import Model
+from spt_dist.serve.replicas import APPLICATION, Front, Painter, key_of
 
-APPLICATION = "spt"
-UPSCALE_DELAY_S = 5.0  # Serve's own 30 s is longer than most bursts
-DOWNSCALE_DELAY_S = 60.0  # and its 600 s keeps a second copy of the networks for ten minutes
 FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
 
-logger = logging.getLogger(__name__)
 _QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 _is_own = False  # whether `run` started this process's Ray
 
 
-class Painter:
-    """Draws: holds the networks of a run, and gathers the requests that wait into one batch."""
-
-    def __init__(self, run: str, limits: config.Serve):
-        import torch
-        from spt_kernels import keep_memory
-
-        from spt_dist.infer import Predictor
-        from spt_dist.models.weights import weights_folder
-
-        keep_memory()
-        torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
-        self.predictor = Predictor.load(
-            weights_folder(run, limits.weights), "cuda" if limits.gpus_per_replica else "cpu"
-        )
-        gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
-        self.draw_together = gather(self._draw_together)
-
-    async def draw(self, order: Order) -> Picture:
-        """The picture for one order, drawn together with whatever other orders wait."""
-        picture = (order.image.shape[0], order.image.shape[1])
-        self.predictor.frame_target(order.target_joints, order.target_size or picture)  # one bad order fails alone
-        return await self.draw_together(order)
-
-    async def _draw_together(self, orders: list[Order]) -> list[Picture]:
-        # In a thread of its own: meanwhile the replica takes in the orders of the next batch.
-        return await asyncio.to_thread(self._draw_batch, orders)
-
-    def _draw_batch(self, orders: list[Order]) -> list[Picture]:
-        columns = [list(column) for column in zip(*orders, strict=True)]
-        return [Picture(result.image, result.labels) for result in self.predictor.generate_batch(*columns)]
-
-
-class Front:
-    """Answers HTTP: hands checked orders to the `Painter`s."""
-
-    def __init__(self, painter: DeploymentHandle, run: str, limits: config.Serve):
-        self.painter, self.run, self.limits = painter, Path(run), limits
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        """The interface, built on the replica."""
-        return build_api(self.draw, self.run, self.limits)
-
-    async def draw(self, order: Order) -> Picture:
-        """The picture from whichever `Painter` is free.
-
-        When a replica dies over an order, another draws it, once: an order that kills its replica must not kill all.
-
-        Raises:
-            BusyError: too many orders wait already.
-            RequestError: the wanted pose lies outside its picture, as this run frames pictures.
-        """
-        try:
-            try:
-                return await self.painter.draw.remote(order)
-            except RayActorError as error:
-                logger.warning("a Painter was lost (%s); its order goes to another", type(error).__name__)
-                return await self.painter.draw.remote(order)
-        except BackPressureError:
-            raise BusyError from None
-        except ValueError as error:
-            raise RequestError("target_joints", str(error.args[0]).splitlines()[-1]) from None
-
-
 class Arguments(BaseModel):
-    """What `deploy/serve.yaml` gives: the run's folder, as every node sees it, and keys of `config.Serve`."""
+    """What `deploy/serve.yaml` gives: run folders by id, as every node sees them, and keys of `config.Serve`."""
 
     model_config = ConfigDict(extra="forbid")
-    run: Path
+    runs: dict[str, Path] = Field(min_length=1)
     serve: config.Serve = config.Serve()
 
 
@@ -122,22 +50,22 @@ def application(arguments: Arguments) -> serve.Application:
     """The application that a Serve config file names.
 
     Raises:
-        ValueError: the run holds no weights, or the limits contradict each other (`check`).
+        ValueError: a run holds no weights, or the limits contradict each other (`check`).
     """
-    return _bind(_trained(arguments.run, arguments.serve), arguments.serve)
+    return _bind(find_models(arguments.runs, arguments.serve), arguments.serve)
 
 
-def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
-    """Serve the run folder `run` and return the page's address, such as `http://127.0.0.1:8000`.
+def run(runs: Mapping[str, Path], config: config.Serve, *, blocking: bool) -> str:
+    """Serve run folders by id, the first by default, and return the page's address, such as `http://127.0.0.1:8000`.
 
     Joins the cluster that $RAY_ADDRESS names, else starts a Ray of its own on this machine. With `blocking` it prints
     the addresses and returns only after an interrupt (Ctrl-C or SIGTERM), everything stopped; else call `shutdown`.
 
     Raises:
-        ValueError: the run holds no weights, the limits contradict each other, or the machine has too few CPUs or GPUs.
+        ValueError: a run holds no weights, the limits contradict each other, or there are too few CPUs or GPUs.
         OSError: the port is taken.
     """
-    run = _trained(run, config)
+    models = find_models(runs, config)
     check(config)
     port = _free_port(config.host, config.port)
     address = f"http://{'127.0.0.1' if config.host == '0.0.0.0' else config.host}:{port}"
@@ -145,15 +73,22 @@ def run(run: Path, config: config.Serve, *, blocking: bool) -> str:
         _start_ray(config)
         options = {"host": config.host, "port": port}
         serve.start(http_options=options, logging_config=_QUIET)
-        serve.run(_bind(run, config), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
+        serve.run(_bind(models, config), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
     except BaseException:
         shutdown()
         raise
     if blocking:
         print(f"page      {address}/\ndocument  {address}/docs\nstop with Ctrl-C", flush=True)
         _wait_for_signal()
+        print("stopping: no new requests, those under way are finished", flush=True)
+        drain(config.deadline_s)
         shutdown()
     return address
+
+
+def drain(patience_s: float) -> int:
+    """Refuse new requests with 503 and wait for those under way; returns how many are left after `patience_s`."""
+    return serve.get_app_handle(APPLICATION).drain.remote(patience_s).result()
 
 
 def shutdown() -> None:
@@ -191,35 +126,49 @@ def check_resources(limits: config.Serve, there: Mapping[str, float]) -> None:
             raise ValueError(f"{keys} asks for {needed:g} {name}s, but there are {found:g}; lower one of the two")
 
 
-def _bind(run: Path, limits: config.Serve) -> serve.Application:
+def find_models(runs: Mapping[str, Path], limits: config.Serve) -> list[Model]:
+    """The models of run folders; `ValueError` for one that holds no trained weights."""
+    from spt_dist.models.weights import CARD, weights_folder  # torch, which the replicas of `Front` do without
+    from spt_dist.serve.painting import weights_digest
+
+    models = []
+    for name, run in runs.items():
+        folder = weights_folder(run, limits.weights).resolve()
+        if not (folder / CARD).is_file():
+            raise ValueError(
+                f"`{run}` holds no trained weights (`{folder / CARD}` is missing); `spt train` writes them"
+            )
+        card = json.loads((folder / CARD).read_text())
+        size = config.from_tree(card["config"], source=str(folder / CARD)).data.image_size
+        models.append(Model(name, folder, weights_digest(folder), size))
+    return models
+
+
+def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
     # The classes stay plain, so that replicas import them by name; decorated ones would travel as pickled code.
     check(limits)
     painter = serve.deployment(
         max_ongoing_requests=limits.max_ongoing_requests,
         max_queued_requests=limits.max_queued_requests,
+        graceful_shutdown_timeout_s=limits.deadline_s,
+        user_config=[key_of(model) for model in models[: limits.models_per_replica]],
         ray_actor_options={"num_cpus": limits.cpus_per_replica, "num_gpus": limits.gpus_per_replica},
         autoscaling_config=AutoscalingConfig(
             min_replicas=limits.min_replicas,
             max_replicas=limits.max_replicas,
             target_ongoing_requests=limits.target_ongoing_requests,
-            upscale_delay_s=UPSCALE_DELAY_S,
-            downscale_delay_s=DOWNSCALE_DELAY_S,
+            upscale_delay_s=limits.upscale_delay_s,
+            downscale_delay_s=limits.downscale_delay_s,
         ),
     )(Painter)
     waiting = limits.max_queued_requests + limits.max_replicas * limits.max_ongoing_requests
-    front = serve.deployment(max_ongoing_requests=waiting + FRONT_HEADROOM, ray_actor_options={"num_cpus": 0})(
-        serve.ingress()(Front)
-    )
-    return front.bind(painter.bind(str(run), limits), str(run), limits)
-
-
-def _trained(run: Path, limits: config.Serve) -> Path:
-    from spt_dist.models.weights import CARD, weights_folder  # torch, which the replicas of `Front` do without
-
-    card = weights_folder(run, limits.weights) / CARD
-    if not card.is_file():
-        raise ValueError(f"`{run}` holds no trained weights (`{card}` is missing); `spt train` writes them")
-    return run.resolve()
+    front = serve.deployment(
+        max_ongoing_requests=waiting + FRONT_HEADROOM,
+        graceful_shutdown_timeout_s=limits.deadline_s,
+        user_config=limits.follow_s > 0,
+        ray_actor_options={"num_cpus": 0},
+    )(serve.ingress()(Front))
+    return front.bind(painter.bind(limits), models, limits)
 
 
 def _start_ray(limits: config.Serve) -> None:

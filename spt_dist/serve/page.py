@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from spt_dist.body import LABEL_COLOURS, Joint, Label
+from spt_dist.edits import EDITS
 from spt_dist.pictures import BONES, JPEG_QUALITY
 from spt_dist.serve.schema import Body, Bone, Gallery, LabelEntry, Person
 
@@ -109,4 +110,5 @@ def body_tables() -> Body:
         joints=[joint.name.lower() for joint in Joint],
         labels=[LabelEntry(name=label.name.lower(), colour=LABEL_COLOURS[label]) for label in Label],
         bones=[Bone(ends=(int(upper), int(lower)), colour=colour) for upper, lower, colour in BONES],
+        edits=list(EDITS),
     )

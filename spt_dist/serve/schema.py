@@ -8,19 +8,68 @@ class Problem(BaseModel):
 
     field: str = Field(description="the field at fault; `body` for the request as a whole, empty if it is not yours")
     message: str = Field(description="what was found, and what to send instead")
+    request_id: str = Field(description="of the header `X-Request-Id`; the endpoint's log has it too")
 
 
 class Refusal(BaseModel):
     """Every answer that is not a success."""
 
-    error: Problem = Field(examples=[{"field": "parsing", "message": "label 17 is out of range; labels are 0 to 9"}])
+    error: Problem = Field(
+        examples=[
+            {"field": "parsing", "message": "label 17 is out of range; labels are 0 to 9", "request_id": "b5c1d2e3"}
+        ]
+    )
 
 
-class Drawn(BaseModel):
+class PictureAnswer(BaseModel):
     """The picture and its parsing map, for clients that ask for `application/json`."""
 
-    image: str = Field(description="the generated picture: PNG, RGB, base64")
+    image: str = Field(description="the generated picture: RGB, base64")
     parsing: str = Field(description="its parsing map: PNG, one channel, values 0 to 9, base64")
+    format: str = Field(description="of the picture: png, jpeg or webp")
+    model: str = Field(description="the model that drew it")
+    digest: str = Field(description="of that model's weights")
+    seed: int
+    request_id: str
+
+
+class Line(BaseModel):
+    """A line of `/v1/poses`: a picture and its parsing map as in `PictureAnswer`, or why there is none."""
+
+    index: int = Field(description="which of the poses, from 0; lines come as they are ready")
+    image: str | None = None
+    parsing: str | None = None
+    error: Problem | None = None
+
+
+class Done(BaseModel):
+    """The last line of `/v1/poses`."""
+
+    done: int = Field(description="how many lines went before")
+    request_id: str
+
+
+class ModelEntry(BaseModel):
+    """A model that is served."""
+
+    id: str
+    size: tuple[int, int] = Field(description="height, width in px of its pictures")
+    digest: str = Field(description="of its weights: another one after a training")
+    default: bool = Field(description="whether it draws where no model is named")
+
+
+class Painters(BaseModel):
+    """How many replicas draw, and how many are starting."""
+
+    running: int
+    starting: int
+
+
+class Models(BaseModel):
+    """What is served; with no replica running, the first request starts one, and waits for it."""
+
+    models: list[ModelEntry]
+    replicas: Painters
 
 
 class Person(BaseModel):
@@ -59,11 +108,19 @@ class Body(BaseModel):
     joints: list[str]
     labels: list[LabelEntry]
     bones: list[Bone]
+    edits: list[str] = Field(description="named edits of a parsing map, for `/v1/edit`")
 
 
 class Health(BaseModel):
     """The endpoint answers."""
 
     status: str = "ok"
-    run: str = Field(description="name of the run folder that is served")
+    run: str = Field(description="name of the run that is served first")
     version: str
+
+
+class Ready(BaseModel):
+    """The endpoint draws, or would after a cold start."""
+
+    status: str = Field(examples=["ready", "asleep"])
+    replicas: Painters

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import BOX, Model, Overrides, Weights, app
+from spt_dist.verbs.shared import BOX, Model, Overrides, Weights, app, find_run
 
 if TYPE_CHECKING:
     from spt_dist.infer import Predictor
@@ -137,12 +137,30 @@ def edit(
 
 
 @app.command()
-def serve(run: Model = BOX, overrides: Overrides = []) -> None:  # noqa: B006
-    """Serve a trained run over HTTP until interrupted; without RUN the model in the box."""
+def serve(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Run folders, or ID=FOLDER; the first draws where none is asked for.")
+    ] = None,
+    overrides: Overrides = [],  # noqa: B006
+) -> None:
+    """Serve trained runs over HTTP until interrupted; without RUNS the model in the box."""
     from spt_dist.config import load_run
     from spt_dist.serve.app import run as start
 
-    start(run, load_run(run, tuple(overrides)).serve, blocking=True)
+    found = _runs(runs or [str(BOX)])
+    start(found, load_run(next(iter(found.values())), tuple(overrides)).serve, blocking=True)
+
+
+def _runs(words: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for word in words:
+        name, separator, folder = word.rpartition("=")
+        path = find_run(folder)
+        name = name if separator else path.resolve().name
+        if name in found:
+            raise ValueError(f"two runs are called `{name}`; give another id: other={folder}")
+        found[name] = path
+    return found
 
 
 def _predictor(run: Path, weights: str) -> "Predictor":

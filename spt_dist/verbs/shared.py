@@ -24,7 +24,7 @@ Model = Annotated[
     Path,
     typer.Argument(
         help=f"The folder of a run, or `{box.NAME}`: the model that comes with the package.",
-        parser=lambda words: box.RUN if str(words) == box.NAME else Path(words),
+        parser=lambda words: find_run(str(words)),
         metavar="RUN",
         show_default=False,
     ),
@@ -35,6 +35,11 @@ Weights = Annotated[
     Literal["last", "best"], typer.Option(help="The run's last weights, or the best by `train.best_metric`.")
 ]
 Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
+
+
+def find_run(words: str) -> Path:
+    """The folder of a run; of the model that comes with the package for its name."""
+    return box.RUN if words == box.NAME else Path(words)
 
 
 def size_px(text: str) -> tuple[int, int]:

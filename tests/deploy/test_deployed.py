@@ -68,7 +68,7 @@ def test_the_services_config_starts_and_passes_the_smoke_test(tmp_path):
     tree = yaml.safe_load(service["spec"]["serveConfigV2"])
     tree["http_options"] = {"host": "127.0.0.1", "port": free_port()}
     (application,) = tree["applications"]
-    application["args"]["run"] = str(ROOT / "spt_dist/box")
+    application["args"]["runs"] = {"box": str(ROOT / "spt_dist/box")}
     application["args"]["serve"] |= {"gpus_per_replica": 0, "max_replicas": 1}
     file, log = tmp_path / "serve.yaml", tmp_path / "serve.log"
     file.write_text(yaml.safe_dump(tree))

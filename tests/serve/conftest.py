@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
-from spt_dist.serve.request import png
+from spt_dist.serve.answers import encode
+from spt_dist.serve.orders import Drawn, Job, Model, Replicas
 
 SIZE = (12, 7)  # height, width in px
 
@@ -32,6 +34,28 @@ class Client:
 
     def post(self, path: str, **options) -> httpx.Response:
         return self.request("POST", path, **options)
+
+
+class Mirror:
+    """A studio that mirrors photos, and forgets nothing of what it was asked for."""
+
+    def __init__(self):
+        self.models = {name: Model(name, Path(name), f"{name}-digest", SIZE) for name in ("first", "second")}
+        self.jobs: list[Job] = []
+        self.found = Replicas(1, 0)
+
+    async def draw(self, job: Job) -> Drawn:
+        self.jobs.append(job)
+        image, labels = job.order.source.image[:, ::-1].copy(), job.order.source.labels[:, ::-1].copy()
+        return Drawn(image, labels, job.model.digest, {"queue": 0.002, "draw": 0.004}, 1, 0.0, {})
+
+    async def replicas(self) -> Replicas:
+        return self.found
+
+
+@pytest.fixture
+def studio():
+    return Mirror()
 
 
 @pytest.fixture
@@ -60,8 +84,8 @@ def parts(pixels, labels, joints) -> dict:
     """The four parts of a request: two files, two texts."""
     target = [[x, y, visible] for x, y, visible in joints[:-1]] + [[-1, -1, 0]]
     return {
-        "image": png(pixels),
-        "parsing": png(labels),
+        "image": encode(pixels, "png"),
+        "parsing": encode(labels, "png"),
         "source_joints": json.dumps(joints),
         "target_joints": json.dumps({"joints": target, "size": [24, 14]}),
     }

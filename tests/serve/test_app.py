@@ -1,26 +1,40 @@
 """What is checked before Ray starts."""
 
 import asyncio
+import json
 import logging
 import socket
+import time
 import warnings
 from pathlib import Path
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from spt_dist import config
-from spt_dist.serve.api import Picture
-from spt_dist.serve.request import BusyError, read_order
+from spt_dist.serve.operations import read_pose
+from spt_dist.serve.orders import BusyError, Drawn, Job, Model
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Ray's own, while it is imported
+    from spt_dist.serve import app as app_module
+    from spt_dist.serve import replicas
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+MODEL = Model("a", Path("runs/a/weights"), "digest", (24, 14))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def app():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray's own, while it is imported
-        from spt_dist.serve import app
-    return app
+    return app_module
+
+
+def card(folder: Path) -> None:
+    """A weights folder that looks whole to whoever does not load it."""
+    folder.mkdir()
+    (folder / "card.json").write_text(json.dumps({"config": {}, "weights": []}))
 
 
 @pytest.mark.parametrize(
@@ -47,14 +61,13 @@ def test_config_file_is_one_that_serve_and_we_accept(app, tmp_path):
     text = (Path(__file__).parents[2] / "deploy" / "serve.yaml").read_text()
     entry = ServeDeploySchema.model_validate(yaml.safe_load(text)).applications[0]
     assert entry.import_path == f"{app.__name__}:{app.application.__name__}"
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "card.json").write_text("{}")
-    arguments = app.Arguments.model_validate({**entry.args, "run": tmp_path})
+    card(tmp_path / "weights")
+    arguments = app.Arguments.model_validate({**entry.args, "runs": {"a": tmp_path}})
     assert app.application(arguments)
     with pytest.raises(ValueError, match="holds no trained weights"):
         app.application(app.Arguments.model_validate(entry.args))
-    with pytest.raises(ValueError, match="runs"):
-        app.Arguments.model_validate({**entry.args, "runs": 1})
+    with pytest.raises(ValueError, match="run\n"):
+        app.Arguments.model_validate({**entry.args, "run": 1})
 
 
 @pytest.mark.parametrize(
@@ -71,63 +84,83 @@ def test_replicas_that_would_wait_for_ever_are_refused(app, values, there, words
     app.check_resources(config.Serve(**values, max_replicas=3), {"CPU": 3.0, "GPU": 1.5})
 
 
-def test_the_best_weights_are_served_on_request(app, monkeypatch, tmp_path):
+def test_the_best_weights_are_served_on_request(app, tmp_path):
     best = config.Serve(weights="best")
     with pytest.raises(ValueError, match="has no best weights"):
-        app.application(app.Arguments(run=tmp_path, serve=best))
-    (tmp_path / "weights-best").mkdir()
-    (tmp_path / "weights-best" / "card.json").write_text("{}")
-    assert app.application(app.Arguments(run=tmp_path, serve=best))
-    load = Mock()
-    monkeypatch.setattr("spt_dist.infer.Predictor.load", load)
-    app.Painter(str(tmp_path), best)
-    assert load.call_args.args == (tmp_path / "weights-best", "cpu")
+        app.find_models({"a": tmp_path}, best)
+    card(tmp_path / "weights-best")
+    (model,) = app.find_models({"a": tmp_path}, best)
+    assert (model.id, model.folder, model.size) == ("a", tmp_path / "weights-best", (256, 256))
 
 
-@pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (0.25, "cuda")])
-def test_painter_draws_where_its_share_is(app, monkeypatch, gpus, device):
-    load = Mock()
-    monkeypatch.setattr("spt_dist.infer.Predictor.load", load)
-    app.Painter("runs/a", config.Serve(gpus_per_replica=gpus))
-    assert load.call_args.args == (Path("runs/a/weights"), device)
+def test_other_weights_have_another_digest(app, tmp_path):
+    card(tmp_path / "weights")
+    digests = []
+    for content in (b"a", b"a", b"b"):
+        (tmp_path / "weights/appearance.safetensors").write_bytes(content)
+        digests.append(app.find_models({"a": tmp_path}, config.Serve())[0].digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.fixture
+def job(parts):
+    (order,) = read_pose(parts, config.Serve())
+    return Job(order, MODEL, 0, time.time() + 5, "id")
+
+
+@pytest.fixture
+def picture(pixels, labels):
+    return Drawn(pixels, labels, "digest", {"draw": 0.0}, 1, 0.0, {})
 
 
 def front(app, *answers):
-    painter = Mock(spec=app.DeploymentHandle)
-    painter.draw = Mock(remote=AsyncMock(side_effect=answers))
-    return app.Front(painter, "runs/a", config.Serve()), painter.draw.remote
+    """A front whose replicas answer so, one after the other."""
+
+    async def answer(outcome):
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    painter = Mock(spec=DeploymentHandle)
+    ask = painter.options.return_value.draw.remote = Mock(side_effect=[answer(outcome) for outcome in answers])
+    return replicas.Front(painter, [MODEL], config.Serve()), ask
 
 
-def test_order_of_a_lost_painter_goes_to_another_once(app, parts, pixels, labels, caplog):
+def test_job_of_a_lost_painter_goes_to_another_once(app, job, picture, caplog):
     from ray.exceptions import ActorDiedError
 
-    order, picture = read_order(**parts, max_pixels=2_000), Picture(pixels, labels)
     recovering, asked = front(app, ActorDiedError(), picture)
     with caplog.at_level(logging.WARNING):
-        assert asyncio.run(recovering.draw(order)) is picture
-    assert all(call.args[0] is order for call in asked.call_args_list)
+        assert asyncio.run(recovering.draw(job)).image is picture.image
+    assert all(call.args[0] is job for call in asked.call_args_list)
     assert asked.call_count == 2
     assert "a Painter was lost (ActorDiedError)" in caplog.text
-    deadly, asked = front(app, ActorDiedError(), ActorDiedError(), picture)
+    deadly, asked = front(app, ActorDiedError(), ActorDiedError())
     with pytest.raises(ActorDiedError):
-        asyncio.run(deadly.draw(order))
+        asyncio.run(deadly.draw(job))
     assert asked.call_count == 2
-    full, _ = front(app, ActorDiedError(), app.BackPressureError(num_queued_requests=1, max_queued_requests=1))
+    full, _ = front(app, ActorDiedError(), BackPressureError(num_queued_requests=1, max_queued_requests=1))
     with pytest.raises(BusyError):
-        asyncio.run(full.draw(order))
+        asyncio.run(full.draw(job))
+
+
+def test_time_that_no_stage_accounts_for_is_the_queues(app, job, picture):
+    asking, _ = front(app, picture)
+    stages = asyncio.run(asking.draw(job)).stages
+    assert list(stages) == ["queue", "draw"]
+    assert 0 <= stages["queue"] < 1
 
 
 def test_run_without_weights_is_refused_before_anything_starts(app, tmp_path):
     with pytest.raises(ValueError, match=r"holds no trained weights.*card\.json"):
-        app.run(tmp_path, config.Serve(), blocking=False)
+        app.run({"a": tmp_path}, config.Serve(), blocking=False)
 
 
 def test_taken_port_is_refused_before_anything_starts(app, tmp_path):
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "card.json").write_text("{}")
+    card(tmp_path / "weights")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
-            app.run(tmp_path, config.Serve(port=port), blocking=False)
+            app.run({"a": tmp_path}, config.Serve(port=port), blocking=False)

@@ -29,11 +29,8 @@ def sample(name: str, pixels, labels, identity: str | None = None, visible: int 
 
 
 @pytest.fixture
-def client(connect, tmp_path, limits):
-    async def draw(order):
-        raise AssertionError
-
-    return connect(build_api(draw, tmp_path, limits))
+def client(connect, studio, tmp_path, limits):
+    return connect(build_api(studio, tmp_path, limits))
 
 
 def test_gallery_holds_one_sample_per_person_and_passes_over_hidden_ones(client, tmp_path, pixels, labels):

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spt_dist.serve.request import RequestError, png, read_image, read_joints, read_labels, read_order
+from spt_dist import config
+from spt_dist.serve.answers import encode
+from spt_dist.serve.operations import read_pose
+from spt_dist.serve.orders import RequestError
+from spt_dist.serve.request import read_image, read_joints, read_labels
 
 MAX_PIXELS = 2_000
 SIZE = (12, 7)  # of the fixtures
@@ -20,6 +24,11 @@ def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
+def order_of(parts):
+    (order,) = read_pose(parts, config.Serve(max_pixels=MAX_PIXELS))
+    return order
+
+
 def refusal(call, *arguments, **options) -> RequestError:
     with pytest.raises(RequestError) as caught:
         call(*arguments, **options)
@@ -27,12 +36,12 @@ def refusal(call, *arguments, **options) -> RequestError:
 
 
 def test_good_request_gives_its_numbers(parts, pixels, labels, joints):
-    order = read_order(**parts, max_pixels=MAX_PIXELS)
-    np.testing.assert_array_equal(order.image, pixels)
-    np.testing.assert_array_equal(order.labels, labels)
-    np.testing.assert_array_equal(order.source_joints[:-1], np.float32(joints[:-1]))
-    np.testing.assert_array_equal(order.source_joints[-1], [-1, -1, 0])
-    np.testing.assert_array_equal(order.target_joints, order.source_joints)
+    order = order_of(parts)
+    np.testing.assert_array_equal(order.source.image, pixels)
+    np.testing.assert_array_equal(order.source.labels, labels)
+    np.testing.assert_array_equal(order.source.joints[:-1], np.float32(joints[:-1]))
+    np.testing.assert_array_equal(order.source.joints[-1], [-1, -1, 0])
+    np.testing.assert_array_equal(order.target_joints, order.source.joints)
     assert order.target_size == (24, 14)
 
 
@@ -117,7 +126,7 @@ def test_bad_parsing(labels, words):
 
 def test_parsing_of_another_size_names_both(parts):
     parts["parsing"] = encoded(np.ones((7, 12), np.uint8))
-    error = refusal(read_order, **parts, max_pixels=MAX_PIXELS)
+    error = refusal(order_of, parts)
     assert error.field == "parsing"
     assert "7 x 12" in error.message
     assert "12 x 7" in error.message
@@ -161,16 +170,16 @@ def test_bad_joints(text, words):
 @pytest.mark.parametrize("outside", [[-1.5, 2, 1], [SIZE[1] + 0.5, 2, 1], [2, SIZE[0] + 0.5, 1]])
 def test_source_joint_outside_the_photo(parts, joints, outside):
     parts["source_joints"] = json.dumps([*joints[:4], outside, *joints[5:]])
-    error = refusal(read_order, **parts, max_pixels=MAX_PIXELS)
+    error = refusal(order_of, parts)
     assert error.field == "source_joints"
     assert "joint 4 (r_wrist)" in error.message
 
 
 def test_target_joints_may_lie_outside_the_photo(parts, joints):
     parts["target_joints"] = json.dumps([[500, 600, 1], *joints[1:]])
-    np.testing.assert_array_equal(read_order(**parts, max_pixels=MAX_PIXELS).target_joints[0], [500, 600, 1])
+    np.testing.assert_array_equal(order_of(parts).target_joints[0], [500, 600, 1])
 
 
 def test_png_round_trip(pixels, labels):
-    np.testing.assert_array_equal(read_image(png(pixels), max_pixels=MAX_PIXELS), pixels)
-    np.testing.assert_array_equal(read_labels(png(labels), max_pixels=MAX_PIXELS), labels)
+    np.testing.assert_array_equal(read_image(encode(pixels, "png"), max_pixels=MAX_PIXELS), pixels)
+    np.testing.assert_array_equal(read_labels(encode(labels, "png"), max_pixels=MAX_PIXELS), labels)

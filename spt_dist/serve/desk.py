@@ -1,0 +1,184 @@
+"""The desk at which pictures are ordered: from a request's parts to a job, from what was drawn to an answer.
+
+One picture is one job, one answer. Several poses are as many jobs under way together, and an answer of lines, each sent
+when its picture is there.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from spt_dist import config
+from spt_dist.serve import answers
+from spt_dist.serve.operations import MAX_SEED, Operation, Parts, text
+from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, RequestError, Studio
+from spt_dist.serve.reading import JSON, read_parts
+from spt_dist.serve.schema import Done, Line, PictureAnswer, Problem
+from spt_dist.serve.ticket import Door, Ticket, ticket_of
+
+DEADLINE, IDEMPOTENCY = "Request-Timeout", "Idempotency-Key"
+NDJSON = "application/x-ndjson"
+LONGEST_KEY = 128
+
+
+class Options:
+    """How a picture is wanted: the fields of `operations.OPTIONS`, read; `RequestError` names a bad one."""
+
+    def __init__(self, parts: Parts, studio: Studio, accept: str) -> None:
+        self.model = _model(studio, text(parts, "model", next(iter(studio.models))))
+        self.seed = _whole_number("seed", text(parts, "seed", "0"), MAX_SEED)
+        by_accept = [name for name, kind in answers.FORMATS.items() if accept.strip() == kind]
+        self.format = text(parts, "format", by_accept[0] if by_accept else "png")
+        if self.format not in answers.FORMATS:
+            raise RequestError("format", f"`{self.format[:20]}` is none of {', '.join(answers.FORMATS)}")
+        self.as_json = JSON in accept
+
+
+class Desk:
+    """Takes requests for pictures, and answers them from a studio."""
+
+    def __init__(self, studio: Studio, limits: config.Serve, door: Door) -> None:
+        self.studio, self.limits, self.door = studio, limits, door
+        self.kept = answers.Kept()
+
+    async def one(self, request: Request, operation: Operation) -> answers.Reply:
+        """The picture that a request asks for, as it asks for it."""
+        ticket = ticket_of(request)
+        deadline, key = _deadline(request, ticket, self.limits.deadline_s), request.headers.get(IDEMPOTENCY, "")
+        if len(key) > LONGEST_KEY:
+            raise RequestError(IDEMPOTENCY, f"has {len(key):,} characters; {LONGEST_KEY} are allowed")
+        with self.door.enter():
+            with ticket.stage("read"):
+                parts = await read_parts(request, operation)
+            options = Options(parts, self.studio, request.headers.get("accept", ""))
+
+            async def draw() -> answers.Reply:
+                with ticket.stage("read"):
+                    (order,) = await run_in_threadpool(operation.read, parts, self.limits)
+                return await self._draw(
+                    Job(order, options.model, options.seed, deadline, ticket.request_id), options, ticket
+                )
+
+            if not key:
+                return await draw()
+            caller = request.headers.get("authorization", "")
+            digest = answers.digest(f"{operation.path} {options.as_json} {options.format}", parts)
+            return await self.kept.once(f"{caller} {key}", digest, draw)
+
+    async def many(self, request: Request, operation: Operation) -> AsyncIterator[bytes]:
+        """The lines of an answer of several pictures; whatever is wrong with the request is raised at once."""
+        ticket = ticket_of(request)
+        deadline = _deadline(request, ticket, self.limits.deadline_s)
+        with ticket.stage("read"):
+            parts = await read_parts(request, operation)
+            orders = await run_in_threadpool(operation.read, parts, self.limits)
+        options = Options(parts, self.studio, request.headers.get("accept", ""))
+        if self.door.closed:
+            raise BusyError("the endpoint is shutting down", 5)
+        jobs = [Job(order, options.model, options.seed, deadline, ticket.request_id) for order in orders]
+        return self._lines(jobs, options, ticket)
+
+    async def _lines(self, jobs: list[Job], options: Options, ticket: Ticket) -> AsyncIterator[bytes]:
+        brushes = asyncio.Semaphore(self.limits.max_ongoing_requests)  # one request does not fill the whole queue
+
+        async def draw(index: int, job: Job) -> Line:
+            async with brushes:
+                try:
+                    drawn = await self._patient(job)
+                except (RequestError, BusyError, DeadlineError) as error:
+                    return Line(index=index, error=problem_of(error, ticket.request_id))
+            _note(ticket, drawn, options.model)
+            picture, parsing = await _files(drawn, options.format, ticket)
+            return Line(index=index, image=answers.as_text(picture), parsing=answers.as_text(parsing))
+
+        with self.door.enter():
+            tasks = [asyncio.ensure_future(draw(index, job)) for index, job in enumerate(jobs)]
+            try:
+                for task in asyncio.as_completed(tasks):
+                    yield _json_line(await task)
+                yield _json_line(Done(done=len(tasks), request_id=ticket.request_id))
+            finally:
+                for task in tasks:  # whoever hung up wants no more
+                    task.cancel()
+
+    async def _patient(self, job: Job) -> Drawn:
+        """Draw, and where all are busy try again until the deadline."""
+        while True:
+            try:
+                return await self.studio.draw(job)
+            except BusyError as busy:
+                if job.left_s < busy.retry_after_s:
+                    raise
+                await asyncio.sleep(busy.retry_after_s)
+
+    async def _draw(self, job: Job, options: Options, ticket: Ticket) -> answers.Reply:
+        drawn = await self.studio.draw(job)
+        _note(ticket, drawn, options.model)
+        if not options.as_json:
+            with ticket.stage("write"):
+                picture = await run_in_threadpool(answers.encode, drawn.image, options.format)
+            return answers.Reply(picture, answers.FORMATS[options.format])
+        picture, parsing = await _files(drawn, options.format, ticket)
+        answer = PictureAnswer(
+            image=answers.as_text(picture),
+            parsing=answers.as_text(parsing),
+            format=options.format,
+            model=options.model.id,
+            digest=drawn.digest,
+            seed=options.seed,
+            request_id=ticket.request_id,
+        )
+        return answers.Reply(answer.model_dump_json().encode(), JSON)
+
+
+def problem_of(error: RequestError | BusyError | DeadlineError, request_id: str) -> Problem:
+    """What an error says to whoever sent the request."""
+    if isinstance(error, RequestError):
+        return Problem(field=error.field, message=error.message, request_id=request_id)
+    return Problem(field="", message=str(error), request_id=request_id)
+
+
+async def _files(drawn: Drawn, format: str, ticket: Ticket) -> tuple[bytes, bytes]:
+    with ticket.stage("write"):
+        picture = await run_in_threadpool(answers.encode, drawn.image, format)
+        return picture, await run_in_threadpool(answers.encode, drawn.labels, "png")
+
+
+def _note(ticket: Ticket, drawn: Drawn, model: Model) -> None:
+    for name, seconds in drawn.stages.items():
+        ticket.stages[name] = max(seconds, ticket.stages.get(name, 0.0))  # of several pictures the slowest
+    if drawn.painter_since > ticket.arrived:
+        ticket.stages["cold"] = drawn.painter_since - ticket.arrived
+    ticket.facts |= {"model": model.id, "digest": drawn.digest, "batch": drawn.batch, **drawn.cache}
+
+
+def _model(studio: Studio, wanted: str) -> Model:
+    if wanted not in studio.models:
+        raise RequestError("model", f"`{wanted[:60]}` is not served; there are {', '.join(studio.models)}")
+    return studio.models[wanted]
+
+
+def _whole_number(field: str, words: str, most: int) -> int:
+    if not (words.isascii() and words.isdigit() and len(words) <= len(str(most)) and int(words) <= most):
+        raise RequestError(field, f"`{words[:20]}` is no whole number from 0 to {most}")
+    return int(words)
+
+
+def _deadline(request: Request, ticket: Ticket, most_s: float) -> float:
+    words = request.headers.get(DEADLINE)
+    if words is None:
+        return ticket.arrived + most_s
+    try:
+        wanted_s = float(words)
+    except ValueError:
+        wanted_s = 0.0
+    if not 0 < wanted_s < float("inf"):
+        raise RequestError(DEADLINE, f"`{words[:20]}` is no number of seconds above 0")
+    return ticket.arrived + min(wanted_s, most_s)
+
+
+def _json_line(document: BaseModel) -> bytes:
+    return document.model_dump_json(exclude_none=True).encode() + b"\n"

@@ -1,0 +1,110 @@
+"""How a replica draws: jobs of one model, gathered into a batch, become pictures or refusals, one for each.
+
+A batch is as strong as its weakest member unless somebody cares: a job that cannot be drawn, or whose deadline has
+passed, is answered alone, and when a whole batch fails each of its jobs is drawn by itself.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from spt_dist.infer import Generated, Predictor
+from spt_dist.person import Person
+from spt_dist.serve.orders import DeadlineError, Drawn, EditOrder, Job, PoseOrder, RequestError, TransferOrder
+
+Outcome: TypeAlias = Drawn | RequestError | DeadlineError | RuntimeError
+logger = logging.getLogger(__name__)
+
+
+class LoadedModel(NamedTuple):
+    """A model ready to draw, and the digest of what was loaded."""
+
+    predictor: Predictor
+    digest: str
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> "LoadedModel":
+        """Read a `weights` folder; `ValueError` when it is not whole."""
+        return cls(Predictor.load(folder, device), weights_digest(folder))
+
+
+def draw_jobs(predictor: Predictor, digest: str, jobs: Sequence[Job], painter_since: float) -> list[Outcome]:
+    """Each job's picture, or why there is none; the jobs in new poses are drawn in one pass of the networks."""
+    start = time.perf_counter()
+    found: dict[int, Generated | Exception] = {}
+    posed = []
+    for index, job in enumerate(jobs):
+        try:
+            if job.left_s <= 0:
+                raise DeadlineError("the deadline passed while the order waited")
+            if isinstance(job.order, PoseOrder):
+                _check_pose(predictor, job.order)
+                posed.append(index)
+            else:
+                found[index] = _draw_alone(predictor, job)
+        except Exception as error:  # noqa: BLE001 - it belongs to this job alone
+            found[index] = error
+    found |= dict(zip(posed, _draw_together(predictor, [jobs[index] for index in posed]), strict=True))
+    stages = {"draw": time.perf_counter() - start}
+    return [_outcome(found[index], job, digest, stages, len(jobs), painter_since) for index, job in enumerate(jobs)]
+
+
+def weights_digest(folder: Path) -> str:
+    """Of a `weights` folder's files: another one after every training."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.json")):
+        with path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:12]
+
+
+def _draw_together(predictor: Predictor, jobs: Sequence[Job]) -> Sequence[Generated | Exception]:
+    if not jobs:
+        return []
+    try:
+        return _draw_poses(predictor, jobs)
+    except Exception as error:
+        if len(jobs) == 1:
+            return [error]
+        logger.exception("a batch of %d failed; each is drawn alone", len(jobs))
+        return [found for job in jobs for found in _draw_together(predictor, [job])]
+
+
+def _draw_poses(predictor: Predictor, jobs: Sequence[Job]) -> list[Generated]:
+    orders = [job.order for job in jobs if isinstance(job.order, PoseOrder)]
+    images, labels, joints = zip(*(order.source for order in orders), strict=True)
+    targets, sizes = [order.target_joints for order in orders], [order.target_size for order in orders]
+    return predictor.generate_batch(images, labels, joints, targets, sizes)
+
+
+def _draw_alone(predictor: Predictor, job: Job) -> Generated:
+    order, person = job.order, Person(*job.order.source)
+    try:
+        if isinstance(order, TransferOrder):
+            return predictor.transfer(person, Person(*order.giver), order.labels)
+        assert isinstance(order, EditOrder)
+        return predictor.edit(person, order.new_labels)
+    except ValueError as error:
+        raise RequestError("labels" if isinstance(order, TransferOrder) else "new_parsing", str(error)) from None
+
+
+def _check_pose(predictor: Predictor, order: PoseOrder) -> None:
+    height, width = order.source.labels.shape
+    try:
+        predictor.frame_target(order.target_joints, order.target_size or (height, width))
+    except ValueError as error:
+        raise RequestError("target_joints", str(error)) from None
+
+
+def _outcome(
+    found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], batch: int, since: float
+) -> Outcome:
+    if isinstance(found, Generated):
+        return Drawn(found.image, found.labels, digest, stages, batch, since, {})
+    if isinstance(found, RequestError | DeadlineError):
+        return found
+    logger.error("request %s failed", job.request_id, exc_info=found)
+    return RuntimeError(f"{type(found).__name__}: {found}")  # the exception itself may not survive the way

@@ -1,0 +1,175 @@
+"""The two deployments of the endpoint on Ray Serve: `Front` answers HTTP, `Painter`s draw; `app` binds and runs them.
+
+The order of things names its weights: a job says which folder, at which digest, is to draw it. So a `Painter` knows
+no models until a job or a preload names one, several models share the replicas, and new weights need no new replica.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from fastapi import FastAPI
+from ray import serve
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError
+from ray.serve.handle import DeploymentHandle
+
+from spt_dist import config
+from spt_dist.serve.api import build_api
+from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas, RequestError
+from spt_dist.serve.ticket import Door
+
+if TYPE_CHECKING:
+    from spt_dist.serve.painting import LoadedModel, Outcome
+
+APPLICATION = "spt"
+logger = logging.getLogger(__name__)
+
+
+class Painter:
+    """Draws: holds the networks of some models, and gathers the jobs that wait into batches, each of one model."""
+
+    def __init__(self, limits: config.Serve):
+        import torch
+        from spt_kernels import keep_memory
+
+        keep_memory()
+        torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
+        device = "cuda" if limits.gpus_per_replica else "cpu"
+
+        async def load(key: str) -> "LoadedModel":
+            from spt_dist.serve.painting import LoadedModel
+
+            return await asyncio.to_thread(LoadedModel.load, Path(key.partition(":")[2]), device)
+
+        keep = serve.multiplexed(max_num_models_per_replica=limits.models_per_replica)
+        self.load: Callable[[str], Awaitable[LoadedModel]] = cast(Any, keep)(load)
+        gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
+        self.draw_together = gather(self._draw_together)
+        self.brush = asyncio.Lock()  # two batches at once would only take each other's cores
+        self.since = time.time()
+
+    async def reconfigure(self, preload: list[str]) -> None:
+        """Load models before the first job asks for them; the last ones stay if they are too many."""
+        for key in preload[::-1]:
+            await self.load(key)
+        self.since = time.time()
+
+    async def warm(self, key: str) -> None:
+        """Load a model that jobs will ask for."""
+        await self.load(key)
+
+    async def draw(self, job: Job) -> Drawn:
+        """The picture for one job, drawn together with whatever other jobs wait."""
+        outcome = await self.draw_together(job)
+        if isinstance(outcome, Drawn):
+            return outcome
+        raise outcome
+
+    async def _draw_together(self, jobs: list[Job]) -> "list[Outcome]":
+        from spt_dist.serve.painting import draw_jobs
+
+        # Serve never mixes models in a batch. In a thread: meanwhile the replica takes in the jobs of the next one.
+        loaded = await self.load(key_of(jobs[0].model))
+        async with self.brush:
+            return await asyncio.to_thread(draw_jobs, loaded.predictor, loaded.digest, jobs, self.since)
+
+
+class Front:
+    """Answers HTTP: hands checked jobs to the `Painter`s, and follows the weights of what it serves."""
+
+    def __init__(self, painter: DeploymentHandle, models: Sequence[Model], limits: config.Serve):
+        self.painter, self.limits, self.door = painter, limits, Door()
+        self.models: Mapping[str, Model] = {model.id: model for model in models}
+        self.gallery = models[0].folder.parent
+        self.following: asyncio.Task[None] | None = None
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """The interface, built on the replica."""
+        return build_api(self, self.gallery, self.limits, door=self.door)
+
+    async def reconfigure(self, follow: bool) -> None:
+        """Begin to look for new weights."""
+        if follow and self.following is None:
+            self.following = asyncio.create_task(self._follow())
+
+    async def drain(self, patience_s: float) -> int:
+        """Refuse new requests and wait for those under way; returns how many are left."""
+        return await self.door.close(patience_s)
+
+    async def replicas(self) -> Replicas:
+        """How many `Painter`s run and start."""
+        application = (await asyncio.to_thread(serve.status)).applications.get(APPLICATION)
+        found = application.deployments.get(Painter.__name__) if application else None
+        count = Counter({state.value: number for state, number in found.replica_states.items()}) if found else Counter()
+        return Replicas(count["RUNNING"], count["STARTING"] + count["UPDATING"] + count["PENDING_MIGRATION"])
+
+    async def draw(self, job: Job) -> Drawn:
+        """The picture from whichever `Painter` is free.
+
+        When a replica dies over a job, another draws it, once, within the same deadline: a job that kills its replica
+        must not kill all.
+
+        Raises:
+            BusyError: too many jobs wait already, or nobody was awake in time.
+            DeadlineError: it was not drawn in time.
+            RequestError: it cannot be drawn; the message says why.
+        """
+        start = time.perf_counter()
+        try:
+            try:
+                drawn = await self._ask(job)
+            except RayActorError as error:
+                logger.warning(
+                    "a Painter was lost (%s); request %s goes to another", type(error).__name__, job.request_id
+                )
+                drawn = await self._ask(job)
+        except BackPressureError:
+            raise BusyError from None
+        waited = time.perf_counter() - start - sum(drawn.stages.values())
+        return drawn._replace(stages={"queue": max(0.0, waited), **drawn.stages})
+
+    async def _ask(self, job: Job) -> Drawn:
+        answer = self.painter.options(multiplexed_model_id=key_of(job.model)).draw.remote(job)
+        try:
+            return await asyncio.wait_for(answer, max(0.0, job.left_s))
+        except TimeoutError:
+            answer.cancel()
+            if not (await self.replicas()).running:
+                raise BusyError("no replica was awake, one is starting", 5) from None
+            raise DeadlineError("the picture was not drawn within the deadline") from None
+        except RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, RequestError | DeadlineError):
+                raise cause from None
+            raise
+
+    async def _follow(self) -> None:
+        """Serve new weights as soon as their folder is whole: one `Painter` loads them, then all requests go to them.
+
+        Nothing is taken away from requests under way.
+        """
+        from spt_dist.serve.painting import weights_digest
+
+        while True:
+            await asyncio.sleep(self.limits.follow_s)
+            for model in list(self.models.values()):
+                try:
+                    digest = await asyncio.to_thread(weights_digest, model.folder)
+                    if digest == model.digest:
+                        continue
+                    new = model._replace(digest=digest)
+                    await self.painter.options(multiplexed_model_id=key_of(new)).warm.remote(key_of(new))
+                    self.models = {**self.models, new.id: new}
+                    logger.warning("%s is served with new weights, %s", new.id, digest)
+                except Exception as error:  # noqa: BLE001 - half a folder, say: the old ones go on
+                    logger.warning("%s stays at %s: %s", model.id, model.digest, error)
+
+
+def key_of(model: Model) -> str:
+    """By which replicas know the model: other weights, another key."""
+    return f"{model.digest}:{model.folder}"
