@@ -151,7 +151,7 @@ def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
         max_ongoing_requests=limits.max_ongoing_requests,
         max_queued_requests=limits.max_queued_requests,
         graceful_shutdown_timeout_s=limits.deadline_s,
-        user_config=[key_of(model) for model in models[: limits.models_per_replica]],
+        user_config={"preload": [key_of(model) for model in models[: limits.models_per_replica]]},
         ray_actor_options={"num_cpus": limits.cpus_per_replica, "num_gpus": limits.gpus_per_replica},
         autoscaling_config=AutoscalingConfig(
             min_replicas=limits.min_replicas,
@@ -165,7 +165,7 @@ def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
     front = serve.deployment(
         max_ongoing_requests=waiting + FRONT_HEADROOM,
         graceful_shutdown_timeout_s=limits.deadline_s,
-        user_config=limits.follow_s > 0,
+        user_config={"follow": limits.follow_s > 0},
         ray_actor_options={"num_cpus": 0},
     )(serve.ingress()(Front))
     return front.bind(painter.bind(limits), models, limits)

@@ -53,9 +53,9 @@ class Painter:
         self.brush = asyncio.Lock()  # two batches at once would only take each other's cores
         self.since = time.time()
 
-    async def reconfigure(self, preload: list[str]) -> None:
+    async def reconfigure(self, user_config: Mapping[str, list[str]]) -> None:
         """Load models before the first job asks for them; the last ones stay if they are too many."""
-        for key in preload[::-1]:
+        for key in user_config["preload"][::-1]:
             await self.load(key)
         self.since = time.time()
 
@@ -92,9 +92,9 @@ class Front:
         """The interface, built on the replica."""
         return build_api(self, self.gallery, self.limits, door=self.door)
 
-    async def reconfigure(self, follow: bool) -> None:
+    async def reconfigure(self, user_config: Mapping[str, bool]) -> None:
         """Begin to look for new weights."""
-        if follow and self.following is None:
+        if user_config["follow"] and self.following is None:
             self.following = asyncio.create_task(self._follow())
 
     async def drain(self, patience_s: float) -> int:
@@ -105,7 +105,7 @@ class Front:
         """How many `Painter`s run and start."""
         application = (await asyncio.to_thread(serve.status)).applications.get(APPLICATION)
         found = application.deployments.get(Painter.__name__) if application else None
-        count = Counter({state.value: number for state, number in found.replica_states.items()}) if found else Counter()
+        count = Counter(cast(dict[str, int], found.replica_states) if found else {})
         return Replicas(count["RUNNING"], count["STARTING"] + count["UPDATING"] + count["PENDING_MIGRATION"])
 
     async def draw(self, job: Job) -> Drawn:

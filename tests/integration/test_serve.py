@@ -3,19 +3,24 @@
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
+from processes import wait_for
 
 from spt_dist import config
 from spt_dist.data.schema import Sample
@@ -39,6 +44,7 @@ SMALL = config.from_tree(
 class Endpoint(NamedTuple):
     address: str
     run: Path
+    other: Path  # a second run, served as `other`
     process: subprocess.Popen
 
 
@@ -52,8 +58,8 @@ def people() -> Iterator[Sample]:
         yield Sample(f"person {index}", image, labels, joints.round(1).astype(np.float32))
 
 
-def untrained_run(folder: Path) -> Path:
-    torch.manual_seed(0)
+def untrained_run(folder: Path, seed: int = 0) -> Path:
+    torch.manual_seed(seed)
     networks = SMALL.networks
     modules = {
         "semantic": SemanticGenerator(networks.semantic),
@@ -67,8 +73,9 @@ def untrained_run(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory) -> Iterator[Endpoint]:
-    run = untrained_run(tmp_path_factory.mktemp("run"))
-    command = [SPT, "serve", str(run), "--set", "serve.port=0", "--set", "serve.max_replicas=1"]
+    run, other = untrained_run(tmp_path_factory.mktemp("run")), untrained_run(tmp_path_factory.mktemp("other"), seed=1)
+    limits = ("port=0", "max_replicas=1", "follow_s=0.2")
+    command = [SPT, "serve", f"run={run}", f"other={other}", *(f"--set=serve.{each}" for each in limits)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
@@ -79,7 +86,7 @@ def endpoint(tmp_path_factory) -> Iterator[Endpoint]:
                     break
             else:
                 pytest.fail("the endpoint did not start:\n" + "".join(lines))
-            yield Endpoint(found[1], run, process)
+            yield Endpoint(found[1], run, other, process)
         finally:
             process.send_signal(signal.SIGINT)
             rest = process.communicate(timeout=60)[0]
@@ -114,6 +121,7 @@ def test_requests_at_once_each_get_the_picture_that_the_predictor_draws(endpoint
         send = lambda order: httpx.post(f"{endpoint.address}/v1/generate", timeout=60, **order)  # noqa: E731
         answers = list(pool.map(send, orders))
     predictor = Predictor.load(endpoint.run / "weights")
+    assert all("draw;dur=" in answer.headers["server-timing"] for answer in answers)
     poses = [np.array(entry["joints"], np.float32) for entry in entries]
     for index, (order, answer) in enumerate(zip(orders, answers, strict=True)):
         assert answer.status_code == 200, answer.text
@@ -148,3 +156,121 @@ def test_a_pose_outside_its_picture_is_refused_by_the_networks_frame(endpoint):
     answer = httpx.post(f"{endpoint.address}/v1/generate", **order)
     assert (answer.status_code, answer.json()["error"]["field"]) == (422, "target_joints")
     assert "no joint inside its picture" in answer.json()["error"]["message"]
+
+
+def first(endpoint: Endpoint) -> dict:
+    """A request for the gallery's first person in the second one's pose."""
+    entries = httpx.get(f"{endpoint.address}/v1/gallery").json()["people"]
+    return request(endpoint, entries[0], entries[1])
+
+
+def ask(endpoint: Endpoint, order: dict, **fields: str) -> httpx.Response:
+    data = {**order["data"], **fields}
+    return httpx.post(f"{endpoint.address}/v1/generate", files=order["files"], data=data, timeout=60)
+
+
+@contextmanager
+def load(endpoint: Endpoint, order: dict) -> Iterator[list[httpx.Response]]:
+    """Four clients that ask one request after the other, until the end of the block and once more."""
+    answers: list[httpx.Response] = []
+    stopped = threading.Event()
+
+    def go_on() -> None:
+        while not stopped.is_set():
+            answers.append(ask(endpoint, order))
+        answers.append(ask(endpoint, order))
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(go_on) for _ in range(4)]
+        try:
+            yield answers
+        finally:
+            stopped.set()
+        for client in clients:
+            client.result(60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_two_models_share_the_replicas(endpoint):
+    order = first(endpoint)
+    pictures = {model: ask(endpoint, order, model=model).content for model in ("run", "other")}
+    assert pictures["run"] == ask(endpoint, order).content != pictures["other"]
+    found = httpx.get(f"{endpoint.address}/v1/models").json()
+    assert [model["id"] for model in found["models"]] == ["run", "other"]
+    assert found["replicas"] == {"running": 1, "starting": 0}
+    assert httpx.get(f"{endpoint.address}/readyz").json()["status"] == "ready"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_many_poses_stream_and_an_impossible_one_fails_alone(endpoint):
+    order = first(endpoint)
+    wanted = json.loads(order["data"].pop("target_joints"))
+    order["data"]["poses"] = json.dumps([wanted, [[5000, 5000, 1]] + [None] * 17, wanted])
+    answer = httpx.post(f"{endpoint.address}/v1/poses", timeout=60, **order)
+    *lines, last = map(json.loads, answer.text.splitlines())
+    assert last["done"] == 3
+    by_index = {line["index"]: line for line in lines}
+    assert "no joint inside its picture" in by_index[1]["error"]["message"]
+    assert by_index[0]["image"] == by_index[2]["image"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_clothes_and_maps(endpoint):
+    order = first(endpoint)
+    del order["data"]["target_joints"]
+    edited = {"new_parsing": order["files"]["parsing"]}
+    answer = httpx.post(f"{endpoint.address}/v1/edit", files=order["files"] | edited, data=order["data"], timeout=60)
+    assert answer.status_code == 200, answer.text
+    giver = {f"giver_{name}": content for name, content in order["files"].items()}
+    data = order["data"] | {"giver_joints": order["data"]["source_joints"]}
+    answer = httpx.post(f"{endpoint.address}/v1/transfer", files=order["files"] | giver, data=data, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert np.array(Image.open(io.BytesIO(answer.content))).shape == (*SIZE, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_new_weights_are_served_without_a_failed_request(endpoint, tmp_path):
+    order = first(endpoint)
+    before = ask(endpoint, order).content
+    with load(endpoint, order) as answers:
+        for file in sorted((untrained_run(tmp_path / "new", seed=2) / "weights").iterdir()):
+            shutil.copy(file, endpoint.run / "weights" / file.name)
+        wait_for(lambda: answers and answers[-1].content != before, "the new weights", 60)
+    assert {answer.status_code for answer in answers} == {200}
+    expected = Predictor.load(endpoint.run / "weights").generate(*arrays(endpoint, order)).image.astype(int)
+    drawn = np.array(Image.open(io.BytesIO(ask(endpoint, order).content))).astype(int)
+    np.testing.assert_allclose(drawn, expected, atol=1)
+
+
+def arrays(endpoint: Endpoint, order: dict) -> list[np.ndarray]:
+    """What `Predictor.generate` takes, of a request."""
+    pictures = [np.array(Image.open(io.BytesIO(order["files"][name]))) for name in ("image", "parsing")]
+    return pictures + [np.array(json.loads(order["data"][f"{end}_joints"]), np.float32) for end in ("source", "target")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_replica_killed_under_load_fails_no_request(endpoint):
+    order = first(endpoint)
+    with load(endpoint, order) as answers:
+        wait_for(lambda: len(answers) > 8, "some answers", 60)
+        (painter,) = (one for one in psutil.Process(endpoint.process.pid).children(recursive=True) if is_painter(one))
+        painter.kill()
+        killed = len(answers)
+        wait_for(lambda: len(answers) > killed + 8, "answers of the next replica", 60)
+    assert {answer.status_code for answer in answers} == {200}
+    cold = [answer for answer in answers if "cold;dur=" in answer.headers["server-timing"]]
+    assert cold  # those who waited for the next replica are told so
+
+
+def is_painter(process: psutil.Process) -> bool:
+    try:
+        return "ServeReplica" in process.name() + " ".join(process.cmdline()) and "Painter" in " ".join(
+            process.cmdline()
+        )
+    except psutil.Error:
+        return False
