@@ -81,14 +81,18 @@ def build_api(
     *,
     door: Door | None = None,
     watchers: Sequence[Callable[[Ticket], None]] = (),
+    proxied: bool = False,
 ) -> FastAPI:
-    """The interface within `limits`: `studio` draws, `run` has the gallery, `watchers` get every finished ticket."""
+    """The interface within `limits`: `studio` draws, `run` has the gallery, `watchers` get every finished ticket.
+
+    With `proxied` a proxy in front adds the request's id to its answer, as Ray's does.
+    """
     # FastAPI's own document pages load their scripts from another host; /docs is ours.
     api = FastAPI(title="spt", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
     door = door or Door()
     MultiPartParser.spool_max_size = limits.max_upload_bytes  # no photo is ever written to disk
     api.add_middleware(BodyLimit, limit_bytes=limits.max_upload_bytes)
-    api.add_middleware(Tickets, watchers=watchers, refuse=_refuse_bug)
+    api.add_middleware(Tickets, watchers=watchers, refuse=_refuse_bug, proxied=proxied)
     _add_refusals(api)
     _add_pictures(api, Desk(studio, limits, door))
     _add_tables(api, run)

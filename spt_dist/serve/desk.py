@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from spt_dist import config
 from spt_dist.serve import answers
-from spt_dist.serve.operations import MAX_SEED, Operation, Parts, text
+from spt_dist.serve.operations import Operation, Parts, text
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, RequestError, Studio
 from spt_dist.serve.reading import JSON, read_parts
 from spt_dist.serve.schema import Done, Line, PictureAnswer, Problem
@@ -29,7 +29,6 @@ class Options:
 
     def __init__(self, parts: Parts, studio: Studio, accept: str) -> None:
         self.model = _model(studio, text(parts, "model", next(iter(studio.models))))
-        self.seed = _whole_number("seed", text(parts, "seed", "0"), MAX_SEED)
         by_accept = [name for name, kind in answers.FORMATS.items() if accept.strip() == kind]
         self.format = text(parts, "format", by_accept[0] if by_accept else "png")
         if self.format not in answers.FORMATS:
@@ -58,9 +57,7 @@ class Desk:
             async def draw() -> answers.Reply:
                 with ticket.stage("read"):
                     (order,) = await run_in_threadpool(operation.read, parts, self.limits)
-                return await self._draw(
-                    Job(order, options.model, options.seed, deadline, ticket.request_id), options, ticket
-                )
+                return await self._draw(Job(order, options.model, deadline, ticket.request_id), options, ticket)
 
             if not key:
                 return await draw()
@@ -78,7 +75,7 @@ class Desk:
         options = Options(parts, self.studio, request.headers.get("accept", ""))
         if self.door.closed:
             raise BusyError("the endpoint is shutting down", 5)
-        jobs = [Job(order, options.model, options.seed, deadline, ticket.request_id) for order in orders]
+        jobs = [Job(order, options.model, deadline, ticket.request_id) for order in orders]
         return self._lines(jobs, options, ticket)
 
     async def _lines(self, jobs: list[Job], options: Options, ticket: Ticket) -> AsyncIterator[bytes]:
@@ -128,7 +125,6 @@ class Desk:
             format=options.format,
             model=options.model.id,
             digest=drawn.digest,
-            seed=options.seed,
             request_id=ticket.request_id,
         )
         return answers.Reply(answer.model_dump_json().encode(), JSON)
@@ -152,19 +148,13 @@ def _note(ticket: Ticket, drawn: Drawn, model: Model) -> None:
         ticket.stages[name] = max(seconds, ticket.stages.get(name, 0.0))  # of several pictures the slowest
     if drawn.painter_since > ticket.arrived:
         ticket.stages["cold"] = drawn.painter_since - ticket.arrived
-    ticket.facts |= {"model": model.id, "digest": drawn.digest, "batch": drawn.batch, **drawn.cache}
+    ticket.facts |= {"model": model.id, "digest": drawn.digest, "batch": drawn.batch}
 
 
 def _model(studio: Studio, wanted: str) -> Model:
     if wanted not in studio.models:
         raise RequestError("model", f"`{wanted[:60]}` is not served; there are {', '.join(studio.models)}")
     return studio.models[wanted]
-
-
-def _whole_number(field: str, words: str, most: int) -> int:
-    if not (words.isascii() and words.isdigit() and len(words) <= len(str(most)) and int(words) <= most):
-        raise RequestError(field, f"`{words[:20]}` is no whole number from 0 to {most}")
-    return int(words)
 
 
 def _deadline(request: Request, ticket: Ticket, most_s: float) -> float:

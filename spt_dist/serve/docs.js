@@ -24,15 +24,19 @@ function render(api) {
   const resolve = (schema) => (schema?.$ref ? schema.$ref.slice(2).split("/").reduce((node, key) => node[key], api) : schema ?? {});
   const kind = (schema) => {
     if (schema.$ref) return kind(resolve(schema));
-    if (schema.contentMediaType || schema.format === "binary") return "file";
+    if (schema.contentMediaType === "application/json") return "JSON";
+    if (schema.contentEncoding === "base64") return "base64";
+    if (schema.format === "binary") return "file";
+    if (schema.anyOf) return schema.anyOf.map(kind).join(" or ");
     if (schema.prefixItems) return `[${schema.prefixItems.map(kind).join(", ")}]`;
     if (schema.type === "array") return `list of ${schema.items?.$ref ? schema.items.$ref.split("/").pop() : kind(schema.items ?? {})}`;
     return { string: "text", integer: "whole number" }[schema.type] ?? schema.type ?? "";
   };
   const properties = (reference) => {
     const schema = resolve(reference);
+    const optional = (name) => (schema.required && !schema.required.includes(name) ? ", optional" : "");
     return Object.entries(schema.properties ?? {}).map(([name, field]) => [
-      name, kind(field), resolve(field).description ?? field.description ?? "", (field.examples ?? [field.example])[0],
+      name, kind(field) + optional(name), resolve(field).description ?? field.description ?? "", (field.examples ?? [field.example])[0],
     ]);
   };
   const answers = (responses) => Object.entries(responses).map(([status, { description, content = {} }]) =>

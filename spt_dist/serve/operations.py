@@ -19,7 +19,6 @@ from spt_dist.serve.request import check_same_size, read_joints, read_labels, re
 Parts: TypeAlias = Mapping[str, bytes | str]
 Kind = Literal["file", "json", "text"]
 
-MAX_SEED = 2**31 - 1
 POSE_EXAMPLE = [
     [32, 11, 1], [32, 19, 1], [26, 20, 1], [22, 32, 1], [20, 44, 1], [38, 20, 1], [42, 32, 1], [44, 44, 1],
     [28, 47, 1], [27, 66, 1], [26, 86, 1], [36, 47, 1], [37, 66, 1], [38, 86, 1], [34, 9, 1], [30, 9, 1],
@@ -78,16 +77,10 @@ FIELDS: Mapping[str, Field] = {
     ),
     "new_parsing": Field("file", "or the whole edited map: PNG, as `parsing`"),
     "model": Field("text", "one of `/v1/models`; the first without"),
-    "seed": Field(
-        "text",
-        "0: the picture without noise; else one of many, if the model was trained with dropout",
-        {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
-        0,
-    ),
     "format": Field("text", "of the picture", {"type": "string", "enum": list(FORMATS)}, "png"),
 }
 PERSON = ("image", "parsing", "source_joints")
-OPTIONS = ("model", "seed", "format")
+OPTIONS = ("model", "format")
 
 
 class Operation(NamedTuple):

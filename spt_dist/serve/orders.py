@@ -1,6 +1,6 @@
 """What travels between the two halves of the endpoint: orders to whoever draws, drawn pictures back. No torch in here.
 
-A request becomes a `Job`: an order, checked; the model that draws it; a seed; a deadline. `Drawn` comes back with the
+A request becomes a `Job`: an order, checked; the model that draws it; a deadline. `Drawn` comes back with the
 seconds that each stage took, so that the half that answers HTTP can tell and count them without asking anybody.
 """
 
@@ -70,7 +70,6 @@ class Job(NamedTuple):
 
     order: Order
     model: Model
-    seed: int
     deadline: float
     request_id: str
 
@@ -86,10 +85,9 @@ class Drawn(NamedTuple):
     image: Pixels
     labels: LabelMap
     digest: str  # of the weights that drew it
-    stages: Mapping[str, float]  # name -> seconds: queue, encode, decode
+    stages: Mapping[str, float]  # name -> seconds: queue, draw
     batch: int  # orders drawn together
     painter_since: float  # `time.time` when the replica was ready: later than the request, and it was a cold start
-    cache: Mapping[str, int]  # of the replica's encoded sources: hits, misses, bytes, entries, since it started
 
 
 class Replicas(NamedTuple):

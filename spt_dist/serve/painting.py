@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
+from spt_dist.body import Joint, Label
 from spt_dist.infer import Generated, Predictor
 from spt_dist.person import Person
 from spt_dist.serve.orders import DeadlineError, Drawn, EditOrder, Job, PoseOrder, RequestError, TransferOrder
@@ -27,8 +30,17 @@ class LoadedModel(NamedTuple):
 
     @classmethod
     def load(cls, folder: Path, device: str) -> "LoadedModel":
-        """Read a `weights` folder; `ValueError` when it is not whole."""
-        return cls(Predictor.load(folder, device), weights_digest(folder))
+        """Read a `weights` folder and draw a picture of nothing, whose price no request shall pay.
+
+        Raises:
+            ValueError: the folder is not whole.
+        """
+        predictor = Predictor.load(folder, device)
+        height, width = predictor.size
+        labels = np.full((height, width), Label.UPPER, np.uint8)
+        joints = np.full((len(Joint), 3), (width / 2, height / 2, 1), np.float32)
+        predictor.generate(np.zeros((height, width, 3), np.uint8), labels, joints, joints)
+        return cls(predictor, weights_digest(folder))
 
 
 def draw_jobs(predictor: Predictor, digest: str, jobs: Sequence[Job], painter_since: float) -> list[Outcome]:
@@ -103,7 +115,7 @@ def _outcome(
     found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], batch: int, since: float
 ) -> Outcome:
     if isinstance(found, Generated):
-        return Drawn(found.image, found.labels, digest, stages, batch, since, {})
+        return Drawn(found.image, found.labels, digest, stages, batch, since)
     if isinstance(found, RequestError | DeadlineError):
         return found
     logger.error("request %s failed", job.request_id, exc_info=found)

@@ -90,7 +90,7 @@ class Front:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The interface, built on the replica."""
-        return build_api(self, self.gallery, self.limits, door=self.door)
+        return build_api(self, self.gallery, self.limits, door=self.door, proxied=True)
 
     async def reconfigure(self, user_config: Mapping[str, bool]) -> None:
         """Begin to look for new weights."""

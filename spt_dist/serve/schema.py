@@ -29,7 +29,6 @@ class PictureAnswer(BaseModel):
     format: str = Field(description="of the picture: png, jpeg or webp")
     model: str = Field(description="the model that drew it")
     digest: str = Field(description="of that model's weights")
-    seed: int
     request_id: str
 
 

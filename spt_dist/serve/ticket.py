@@ -84,12 +84,16 @@ class Door:
 
 
 class Tickets:
-    """ASGI middleware, the outermost: see the module."""
+    """ASGI middleware, the outermost: see the module. With `proxied` somebody in front puts the id into the answer."""
 
     def __init__(
-        self, app: ASGIApp, watchers: Sequence[Callable[[Ticket], None]], refuse: Callable[[Ticket], Response]
+        self,
+        app: ASGIApp,
+        watchers: Sequence[Callable[[Ticket], None]],
+        refuse: Callable[[Ticket], Response],
+        proxied: bool,
     ) -> None:
-        self.app, self.watchers, self.refuse = app, watchers, refuse
+        self.app, self.watchers, self.refuse, self.proxied = app, watchers, refuse, proxied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accompany one request."""
@@ -101,7 +105,7 @@ class Tickets:
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 ticket.status = message["status"]
-                own = [(b"x-request-id", ticket.request_id.encode())]
+                own = [] if self.proxied else [(b"x-request-id", ticket.request_id.encode())]
                 if ticket.stages:
                     own.append((b"server-timing", ticket.server_timing.encode()))
                 message = {**message, "headers": [*message.get("headers", ()), *own]}

@@ -122,6 +122,7 @@ def test_requests_at_once_each_get_the_picture_that_the_predictor_draws(endpoint
         answers = list(pool.map(send, orders))
     predictor = Predictor.load(endpoint.run / "weights")
     assert all("draw;dur=" in answer.headers["server-timing"] for answer in answers)
+    assert all(len(answer.headers.get_list("x-request-id")) == 1 for answer in answers)
     poses = [np.array(entry["joints"], np.float32) for entry in entries]
     for index, (order, answer) in enumerate(zip(orders, answers, strict=True)):
         assert answer.status_code == 200, answer.text

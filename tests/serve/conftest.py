@@ -47,7 +47,7 @@ class Mirror:
     async def draw(self, job: Job) -> Drawn:
         self.jobs.append(job)
         image, labels = job.order.source.image[:, ::-1].copy(), job.order.source.labels[:, ::-1].copy()
-        return Drawn(image, labels, job.model.digest, {"queue": 0.002, "draw": 0.004}, 1, 0.0, {})
+        return Drawn(image, labels, job.model.digest, {"queue": 0.002, "draw": 0.004}, 1, 0.0)
 
     async def replicas(self) -> Replicas:
         return self.found

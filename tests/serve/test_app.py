@@ -105,12 +105,12 @@ def test_other_weights_have_another_digest(app, tmp_path):
 @pytest.fixture
 def job(parts):
     (order,) = read_pose(parts, config.Serve())
-    return Job(order, MODEL, 0, time.time() + 5, "id")
+    return Job(order, MODEL, time.time() + 5, "id")
 
 
 @pytest.fixture
 def picture(pixels, labels):
-    return Drawn(pixels, labels, "digest", {"draw": 0.0}, 1, 0.0, {})
+    return Drawn(pixels, labels, "digest", {"draw": 0.0}, 1, 0.0)
 
 
 def front(app, *answers):
