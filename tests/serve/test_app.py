@@ -14,7 +14,7 @@ import yaml
 
 from spt_dist import config
 from spt_dist.serve.operations import read_pose
-from spt_dist.serve.orders import BusyError, Drawn, Job, Model
+from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, while it is imported
@@ -149,6 +149,29 @@ def test_time_that_no_stage_accounts_for_is_the_queues(app, job, picture):
     stages = asyncio.run(asking.draw(job)).stages
     assert list(stages) == ["queue", "draw"]
     assert 0 <= stages["queue"] < 1
+
+
+@pytest.mark.parametrize(
+    ("running", "error", "words"), [(1, DeadlineError, "within the deadline"), (0, BusyError, "awake")]
+)
+def test_a_passed_deadline_cancels_the_job_and_says_whether_anybody_was_awake(app, job, running, error, words):
+    class Slow:
+        cancelled = False
+
+        def __await__(self):
+            return asyncio.sleep(60).__await__()
+
+        def cancel(self):
+            self.cancelled = True
+
+    async def found():
+        return Replicas(running, 0)
+
+    asking, asked = front(app)
+    asked.side_effect, asking.replicas = [slow := Slow()], found
+    with pytest.raises(error, match=words):
+        asyncio.run(asking.draw(job._replace(deadline=time.time() + 0.05)))
+    assert slow.cancelled
 
 
 def test_run_without_weights_is_refused_before_anything_starts(app, tmp_path):
