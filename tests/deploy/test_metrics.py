@@ -78,7 +78,7 @@ def test_brackets_close(name):
 def test_labels_name_the_application_that_is_served():
     (plain,) = documents("serve.yaml")
     application = plain["applications"][0]["name"]
-    source = (DEPLOY.parent / "spt_dist/serve/app.py").read_text()
+    source = (DEPLOY.parent / "spt_dist/serve/replicas.py").read_text()
     text = "\n".join(EXPRESSIONS.values())
     assert set(re.findall(r'application="(\w+)"', text)) == {application}
     for deployment in set(re.findall(r'deployment="(\w+)"', text)):
