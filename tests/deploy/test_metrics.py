@@ -84,7 +84,7 @@ def test_labels_name_the_application_that_is_served():
     for deployment in set(re.findall(r'deployment="(\w+)"', text)):
         assert f"class {deployment}:" in source
     for route in set(re.findall(r'route="([^"]+)"', text)):
-        assert f'"{route}"' in (DEPLOY.parent / "spt_dist/serve/api.py").read_text()
+        assert f'"{route}"' in (DEPLOY.parent / "spt_dist/serve/operations.py").read_text()
 
 
 def test_prometheus_reads_every_pod():
