@@ -4,11 +4,11 @@ Every refusal, whoever finds it (FastAPI, the readers, a full queue, a bug), is 
 `{"error": {"field": ..., "message": ..., "request_id": ...}}`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from spt_dist import __version__, config
 from spt_dist.serve import page
 from spt_dist.serve.answers import FORMATS
-from spt_dist.serve.desk import DEADLINE, IDEMPOTENCY, NDJSON, Desk, problem_of
+from spt_dist.serve.desk import DEADLINE, IDEMPOTENCY, NDJSON, Desk, bug, problem_of
 from spt_dist.serve.operations import EDIT, GENERATE, POSES, TRANSFER, Operation
 from spt_dist.serve.orders import BusyError, DeadlineError, RequestError, Studio
 from spt_dist.serve.reading import JSON, request_body
@@ -80,10 +80,9 @@ def build_api(
     limits: config.Serve,
     *,
     door: Door | None = None,
-    watchers: Sequence[Callable[[Ticket], None]] = (),
     proxied: bool = False,
 ) -> FastAPI:
-    """The interface within `limits`: `studio` draws, `run` has the gallery, `watchers` get every finished ticket.
+    """The interface within `limits`: `studio` draws, `run` has the gallery, whoever orders a picture is behind `door`.
 
     With `proxied` a proxy in front adds the request's id to its answer, as Ray's does.
     """
@@ -92,28 +91,37 @@ def build_api(
     door = door or Door()
     MultiPartParser.spool_max_size = limits.max_upload_bytes  # no photo is ever written to disk
     api.add_middleware(BodyLimit, limit_bytes=limits.max_upload_bytes)
-    api.add_middleware(Tickets, watchers=watchers, refuse=_refuse_bug, proxied=proxied)
+    api.add_middleware(Tickets, refuse=_refuse_bug, proxied=proxied)
     _add_refusals(api)
-    _add_pictures(api, Desk(studio, limits, door))
+    _add_pictures(api, Desk(studio, limits), door)
     _add_tables(api, run)
     _add_state(api, studio, door)
     _add_pages(api)
     return api
 
 
-def _add_pictures(api: FastAPI, desk: Desk) -> None:
-    for operation in (GENERATE, TRANSFER, EDIT):
-        _add_operation(api, operation, desk)
+def _add_pictures(api: FastAPI, desk: Desk, door: Door) -> None:
+    async def inside() -> AsyncIterator[None]:  # until the last byte has gone
+        with door.enter():
+            yield
 
-    @api.post(POSES.path, response_class=StreamingResponse, responses=LINES | REFUSALS, **_documented(POSES))
+    guard = [Depends(inside)]
+    for operation in (GENERATE, TRANSFER, EDIT):
+        _add_operation(api, operation, desk, guard)
+
+    stream: dict[str, Any] = {"response_class": StreamingResponse, "responses": LINES | REFUSALS}
+
+    @api.post(POSES.path, dependencies=guard, **stream, **_documented(POSES))
     async def poses(request: Request, timeout: Timeout = None) -> Response:
         return StreamingResponse(await desk.many(request, POSES), media_type=NDJSON)
 
     _document(api, PictureAnswer, Line, Done)
 
 
-def _add_operation(api: FastAPI, operation: Operation, desk: Desk) -> None:
-    @api.post(operation.path, response_class=Response, responses=PICTURE | REFUSALS, **_documented(operation))
+def _add_operation(api: FastAPI, operation: Operation, desk: Desk, guard: Sequence[Any]) -> None:
+    picture: dict[str, Any] = {"response_class": Response, "responses": PICTURE | REFUSALS}
+
+    @api.post(operation.path, dependencies=guard, **picture, **_documented(operation))
     async def draw(request: Request, timeout: Timeout = None, key: Key = None) -> Response:
         reply = await desk.one(request, operation)
         return Response(reply.content, media_type=reply.media_type, headers=dict(reply.headers))
@@ -127,7 +135,7 @@ def _documented(operation: Operation) -> dict[str, Any]:
 
 
 def _document(api: FastAPI, *models: type[BaseModel]) -> None:
-    """Add models that only a `$ref` or a text names to the OpenAPI document, and drop FastAPI's own refusal."""
+    """Add models that only a `$ref` or a text names to the OpenAPI document."""
     plain = api.openapi
 
     def openapi() -> dict[str, Any]:
@@ -231,7 +239,7 @@ def _add_refusals(api: FastAPI) -> None:
 
 
 def _refuse_bug(ticket: Ticket) -> Response:
-    return _refuse(ticket, 500, "", f"the endpoint failed; its log says why, under {ticket.request_id}")
+    return JSONResponse(Refusal(error=bug(ticket.request_id)).model_dump(), 500)
 
 
 def _refuse(ticket: Ticket, status: int, field: str, message: str, headers: Any = None) -> Response:

@@ -29,6 +29,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from spt_dist import config
+from spt_dist.serve.following import weights_digest
 from spt_dist.serve.orders import Model
 from spt_dist.serve.replicas import APPLICATION, Front, Painter, key_of
 
@@ -81,8 +82,10 @@ def run(runs: Mapping[str, Path], config: config.Serve, *, blocking: bool) -> st
         print(f"page      {address}/\ndocument  {address}/docs\nstop with Ctrl-C", flush=True)
         _wait_for_signal()
         print("stopping: no new requests, those under way are finished", flush=True)
-        drain(config.deadline_s)
-        shutdown()
+        try:
+            drain(config.deadline_s)
+        finally:
+            shutdown()
     return address
 
 
@@ -129,7 +132,6 @@ def check_resources(limits: config.Serve, there: Mapping[str, float]) -> None:
 def find_models(runs: Mapping[str, Path], limits: config.Serve) -> list[Model]:
     """The models of run folders; `ValueError` for one that holds no trained weights."""
     from spt_dist.models.weights import CARD, weights_folder  # torch, which the replicas of `Front` do without
-    from spt_dist.serve.painting import weights_digest
 
     models = []
     for name, run in runs.items():

@@ -5,6 +5,7 @@ when its picture is there.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from fastapi.concurrency import run_in_threadpool
@@ -17,11 +18,12 @@ from spt_dist.serve.operations import Operation, Parts, text
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, RequestError, Studio
 from spt_dist.serve.reading import JSON, read_parts
 from spt_dist.serve.schema import Done, Line, PictureAnswer, Problem
-from spt_dist.serve.ticket import Door, Ticket, ticket_of
+from spt_dist.serve.ticket import Ticket, ticket_of
 
 DEADLINE, IDEMPOTENCY = "Request-Timeout", "Idempotency-Key"
 NDJSON = "application/x-ndjson"
 LONGEST_KEY = 128
+logger = logging.getLogger(__name__)
 
 
 class Options:
@@ -39,8 +41,8 @@ class Options:
 class Desk:
     """Takes requests for pictures, and answers them from a studio."""
 
-    def __init__(self, studio: Studio, limits: config.Serve, door: Door) -> None:
-        self.studio, self.limits, self.door = studio, limits, door
+    def __init__(self, studio: Studio, limits: config.Serve) -> None:
+        self.studio, self.limits = studio, limits
         self.kept = answers.Kept()
 
     async def one(self, request: Request, operation: Operation) -> answers.Reply:
@@ -49,21 +51,19 @@ class Desk:
         deadline, key = _deadline(request, ticket, self.limits.deadline_s), request.headers.get(IDEMPOTENCY, "")
         if len(key) > LONGEST_KEY:
             raise RequestError(IDEMPOTENCY, f"has {len(key):,} characters; {LONGEST_KEY} are allowed")
-        with self.door.enter():
+        with ticket.stage("read"):
+            parts = await read_parts(request, operation)
+        options = Options(parts, self.studio, request.headers.get("accept", ""))
+
+        async def draw() -> answers.Reply:
             with ticket.stage("read"):
-                parts = await read_parts(request, operation)
-            options = Options(parts, self.studio, request.headers.get("accept", ""))
+                (order,) = await run_in_threadpool(operation.read, parts, self.limits)
+            return await self._draw(Job(order, options.model, deadline, ticket.request_id), options, ticket)
 
-            async def draw() -> answers.Reply:
-                with ticket.stage("read"):
-                    (order,) = await run_in_threadpool(operation.read, parts, self.limits)
-                return await self._draw(Job(order, options.model, deadline, ticket.request_id), options, ticket)
-
-            if not key:
-                return await draw()
-            caller = request.headers.get("authorization", "")
-            digest = answers.digest(f"{operation.path} {options.as_json} {options.format}", parts)
-            return await self.kept.once(f"{caller} {key}", digest, draw)
+        if not key:
+            return await draw()
+        digest = answers.digest(f"{operation.path} {options.as_json} {options.format}", parts)
+        return await self.kept.once(key, digest, draw)
 
     async def many(self, request: Request, operation: Operation) -> AsyncIterator[bytes]:
         """The lines of an answer of several pictures; whatever is wrong with the request is raised at once."""
@@ -73,8 +73,6 @@ class Desk:
             parts = await read_parts(request, operation)
             orders = await run_in_threadpool(operation.read, parts, self.limits)
         options = Options(parts, self.studio, request.headers.get("accept", ""))
-        if self.door.closed:
-            raise BusyError("the endpoint is shutting down", 5)
         jobs = [Job(order, options.model, deadline, ticket.request_id) for order in orders]
         return self._lines(jobs, options, ticket)
 
@@ -87,19 +85,21 @@ class Desk:
                     drawn = await self._patient(job)
                 except (RequestError, BusyError, DeadlineError) as error:
                     return Line(index=index, error=problem_of(error, ticket.request_id))
-            _note(ticket, drawn, options.model)
+                except Exception:
+                    logger.exception("pose %d of request %s failed", index, ticket.request_id)
+                    return Line(index=index, error=bug(ticket.request_id))
+            _note(ticket, drawn)
             picture, parsing = await _files(drawn, options.format, ticket)
             return Line(index=index, image=answers.as_text(picture), parsing=answers.as_text(parsing))
 
-        with self.door.enter():
-            tasks = [asyncio.ensure_future(draw(index, job)) for index, job in enumerate(jobs)]
-            try:
-                for task in asyncio.as_completed(tasks):
-                    yield _json_line(await task)
-                yield _json_line(Done(done=len(tasks), request_id=ticket.request_id))
-            finally:
-                for task in tasks:  # whoever hung up wants no more
-                    task.cancel()
+        tasks = [asyncio.create_task(draw(index, job)) for index, job in enumerate(jobs)]
+        try:
+            for task in asyncio.as_completed(tasks):
+                yield _json_line(await task)
+            yield _json_line(Done(done=len(tasks), request_id=ticket.request_id))
+        finally:
+            for task in tasks:  # whoever hung up wants no more
+                task.cancel()
 
     async def _patient(self, job: Job) -> Drawn:
         """Draw, and where all are busy try again until the deadline."""
@@ -113,7 +113,7 @@ class Desk:
 
     async def _draw(self, job: Job, options: Options, ticket: Ticket) -> answers.Reply:
         drawn = await self.studio.draw(job)
-        _note(ticket, drawn, options.model)
+        _note(ticket, drawn)
         if not options.as_json:
             with ticket.stage("write"):
                 picture = await run_in_threadpool(answers.encode, drawn.image, options.format)
@@ -137,18 +137,23 @@ def problem_of(error: RequestError | BusyError | DeadlineError, request_id: str)
     return Problem(field="", message=str(error), request_id=request_id)
 
 
+def bug(request_id: str) -> Problem:
+    """What is said of a failure of our own."""
+    message = f"the endpoint failed; its log says why, under {request_id}"
+    return Problem(field="", message=message, request_id=request_id)
+
+
 async def _files(drawn: Drawn, format: str, ticket: Ticket) -> tuple[bytes, bytes]:
     with ticket.stage("write"):
         picture = await run_in_threadpool(answers.encode, drawn.image, format)
         return picture, await run_in_threadpool(answers.encode, drawn.labels, "png")
 
 
-def _note(ticket: Ticket, drawn: Drawn, model: Model) -> None:
+def _note(ticket: Ticket, drawn: Drawn) -> None:
     for name, seconds in drawn.stages.items():
         ticket.stages[name] = max(seconds, ticket.stages.get(name, 0.0))  # of several pictures the slowest
     if drawn.painter_since > ticket.arrived:
         ticket.stages["cold"] = drawn.painter_since - ticket.arrived
-    ticket.facts |= {"model": model.id, "digest": drawn.digest, "batch": drawn.batch}
 
 
 def _model(studio: Studio, wanted: str) -> Model:

@@ -86,7 +86,6 @@ class Drawn(NamedTuple):
     labels: LabelMap
     digest: str  # of the weights that drew it
     stages: Mapping[str, float]  # name -> seconds: queue, draw
-    batch: int  # orders drawn together
     painter_since: float  # `time.time` when the replica was ready: later than the request, and it was a cold start
 
 

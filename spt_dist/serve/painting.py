@@ -4,7 +4,6 @@ A batch is as strong as its weakest member unless somebody cares: a job that can
 passed, is answered alone, and when a whole batch fails each of its jobs is drawn by itself.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from spt_dist.body import Joint, Label
 from spt_dist.infer import Generated, Predictor
 from spt_dist.person import Person
+from spt_dist.serve.following import weights_digest
 from spt_dist.serve.orders import DeadlineError, Drawn, EditOrder, Job, PoseOrder, RequestError, TransferOrder
 
 Outcome: TypeAlias = Drawn | RequestError | DeadlineError | RuntimeError
@@ -61,16 +61,7 @@ def draw_jobs(predictor: Predictor, digest: str, jobs: Sequence[Job], painter_si
             found[index] = error
     found |= dict(zip(posed, _draw_together(predictor, [jobs[index] for index in posed]), strict=True))
     stages = {"draw": time.perf_counter() - start}
-    return [_outcome(found[index], job, digest, stages, len(jobs), painter_since) for index, job in enumerate(jobs)]
-
-
-def weights_digest(folder: Path) -> str:
-    """Of a `weights` folder's files: another one after every training."""
-    found = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.json")):
-        with path.open("rb") as file:
-            found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()[:12]
+    return [_outcome(found[index], job, digest, stages, painter_since) for index, job in enumerate(jobs)]
 
 
 def _draw_together(predictor: Predictor, jobs: Sequence[Job]) -> Sequence[Generated | Exception]:
@@ -111,11 +102,9 @@ def _check_pose(predictor: Predictor, order: PoseOrder) -> None:
         raise RequestError("target_joints", str(error)) from None
 
 
-def _outcome(
-    found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], batch: int, since: float
-) -> Outcome:
+def _outcome(found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], since: float) -> Outcome:
     if isinstance(found, Generated):
-        return Drawn(found.image, found.labels, digest, stages, batch, since)
+        return Drawn(found.image, found.labels, digest, stages, since)
     if isinstance(found, RequestError | DeadlineError):
         return found
     logger.error("request %s failed", job.request_id, exc_info=found)

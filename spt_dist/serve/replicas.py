@@ -1,7 +1,7 @@
 """The two deployments of the endpoint on Ray Serve: `Front` answers HTTP, `Painter`s draw; `app` binds and runs them.
 
-The order of things names its weights: a job says which folder, at which digest, is to draw it. So a `Painter` knows
-no models until a job or a preload names one, several models share the replicas, and new weights need no new replica.
+A job names its weights: it says which folder, at which digest, is to draw it. So a `Painter` knows no models until
+a job or a preload names one, several models share the replicas, and new weights need no new replica.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from ray.serve.handle import DeploymentHandle
 
 from spt_dist import config
 from spt_dist.serve.api import build_api
+from spt_dist.serve.following import weights_digest, weights_stamp
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas, RequestError
 from spt_dist.serve.ticket import Door
 
@@ -54,14 +55,16 @@ class Painter:
         self.since = time.time()
 
     async def reconfigure(self, user_config: Mapping[str, list[str]]) -> None:
-        """Load models before the first job asks for them; the last ones stay if they are too many."""
+        """Load models before the first job asks for them, the default last: it is the last to be unloaded."""
         for key in user_config["preload"][::-1]:
             await self.load(key)
         self.since = time.time()
 
     async def warm(self, key: str) -> None:
-        """Load a model that jobs will ask for."""
-        await self.load(key)
+        """Load a model that jobs will ask for; `ValueError` when other weights lie there by now."""
+        loaded = await self.load(key)
+        if loaded.digest != key.partition(":")[0]:
+            raise ValueError(f"the weights changed to {loaded.digest} while they were read")
 
     async def draw(self, job: Job) -> Drawn:
         """The picture for one job, drawn together with whatever other jobs wait."""
@@ -149,25 +152,29 @@ class Front:
             raise
 
     async def _follow(self) -> None:
-        """Serve new weights as soon as their folder is whole: one `Painter` loads them, then all requests go to them.
+        """Serve new weights when their files have rested for a round: a `Painter` loads them, then all jobs name them.
 
         Nothing is taken away from requests under way.
         """
-        from spt_dist.serve.painting import weights_digest
-
+        served = {model.id: weights_stamp(model.folder) for model in self.models.values()}
+        seen = dict(served)
         while True:
             await asyncio.sleep(self.limits.follow_s)
-            for model in list(self.models.values()):
+            for model in self.models.values():
                 try:
-                    digest = await asyncio.to_thread(weights_digest, model.folder)
-                    if digest == model.digest:
+                    before, seen[model.id] = seen[model.id], weights_stamp(model.folder)
+                    if seen[model.id] == served[model.id] or seen[model.id] != before:
                         continue
-                    new = model._replace(digest=digest)
-                    await self.painter.options(multiplexed_model_id=key_of(new)).warm.remote(key_of(new))
-                    self.models = {**self.models, new.id: new}
-                    logger.warning("%s is served with new weights, %s", new.id, digest)
+                    await self._take_up(model)
+                    served[model.id] = before
                 except Exception as error:  # noqa: BLE001 - half a folder, say: the old ones go on
                     logger.warning("%s stays at %s: %s", model.id, model.digest, error)
+
+    async def _take_up(self, model: Model) -> None:
+        new = model._replace(digest=await asyncio.to_thread(weights_digest, model.folder))
+        await self.painter.options(multiplexed_model_id=key_of(new)).warm.remote(key_of(new))
+        self.models = {**self.models, new.id: new}
+        logger.warning("%s is served with new weights, %s", new.id, new.digest)
 
 
 def key_of(model: Model) -> str:

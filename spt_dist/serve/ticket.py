@@ -1,14 +1,14 @@
 """What accompanies a request from its first byte to its last: its id, its deadline, and the time of each stage.
 
 `Tickets` is the outermost layer of the application: it gives every request a ticket, puts the id and the stages into
-the answer's headers, turns what nobody caught into a refusal, and hands the finished ticket to whoever logs and counts.
+the answer's headers, and turns what nobody caught into a refusal.
 """
 
 import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -28,14 +28,8 @@ class Ticket:
     """One request under way; times are `time.time`, stages in seconds."""
 
     request_id: str
-    method: str
-    path: str
     arrived: float = field(default_factory=time.time)
     stages: dict[str, float] = field(default_factory=dict)
-    facts: dict[str, str | int | float] = field(default_factory=dict)  # model, batch, pixels: for the log
-    status: int = 0
-    sent_bytes: int = 0
-    took_s: float = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -86,45 +80,34 @@ class Door:
 class Tickets:
     """ASGI middleware, the outermost: see the module. With `proxied` somebody in front puts the id into the answer."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        watchers: Sequence[Callable[[Ticket], None]],
-        refuse: Callable[[Ticket], Response],
-        proxied: bool,
-    ) -> None:
-        self.app, self.watchers, self.refuse, self.proxied = app, watchers, refuse, proxied
+    def __init__(self, app: ASGIApp, refuse: Callable[[Ticket], Response], proxied: bool) -> None:
+        self.app, self.refuse, self.proxied = app, refuse, proxied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Accompany one request."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         ticket = scope["ticket"] = _new(scope)
-        start = time.perf_counter()
+        answering = False
 
         async def stamped(message: Message) -> None:
+            nonlocal answering
             if message["type"] == "http.response.start":
-                ticket.status = message["status"]
+                answering = True
                 own = [] if self.proxied else [(b"x-request-id", ticket.request_id.encode())]
                 if ticket.stages:
                     own.append((b"server-timing", ticket.server_timing.encode()))
                 message = {**message, "headers": [*message.get("headers", ()), *own]}
-            elif message["type"] == "http.response.body":
-                ticket.sent_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
             await self.app(scope, receive, stamped)
         except Exception:
             logger.exception("request %s failed", ticket.request_id)
-            if not ticket.status:
+            if not answering:
                 await self.refuse(ticket)(scope, receive, stamped)
-        finally:
-            ticket.took_s = time.perf_counter() - start
-            for watch in self.watchers:
-                watch(ticket)
 
 
 def _new(scope: Scope) -> Ticket:
     sent = dict(scope.get("headers", ())).get(b"x-request-id", b"").decode("latin-1")
-    return Ticket(sent if ID_FORM.fullmatch(sent) else uuid4().hex, scope["method"], scope["path"])
+    return Ticket(sent if ID_FORM.fullmatch(sent) else uuid4().hex)

@@ -154,11 +154,11 @@ def serve(
 def _runs(words: list[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for word in words:
-        name, separator, folder = word.rpartition("=")
-        path = find_run(folder)
+        name, separator, folder = ("", "", word) if Path(word).exists() else word.partition("=")
+        path = find_run(folder if separator else word)
         name = name if separator else path.resolve().name
         if name in found:
-            raise ValueError(f"two runs are called `{name}`; give another id: other={folder}")
+            raise ValueError(f"two runs are called `{name}`; give another id: other={word}")
         found[name] = path
     return found
 

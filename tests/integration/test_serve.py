@@ -23,11 +23,13 @@ from PIL import Image
 from processes import wait_for
 
 from spt_dist import config
+from spt_dist.body import Label
 from spt_dist.data.schema import Sample
-from spt_dist.infer import Predictor
+from spt_dist.infer import Person, Predictor
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import save_weights
+from spt_dist.serve.answers import encode
 from spt_dist.serve.page import export_gallery
 
 SPT = str(Path(sys.executable).with_name("spt"))
@@ -128,8 +130,7 @@ def test_requests_at_once_each_get_the_picture_that_the_predictor_draws(endpoint
         assert answer.status_code == 200, answer.text
         image, labels = (np.array(Image.open(io.BytesIO(order["files"][name]))) for name in ("image", "parsing"))
         expected = predictor.generate(image, labels, poses[index], poses[-1 - index]).image.astype(int)
-        drawn = np.array(Image.open(io.BytesIO(answer.content))).astype(int)
-        np.testing.assert_allclose(drawn, expected, atol=1)
+        np.testing.assert_allclose(pixels(answer), expected, atol=1)
         assert expected.std() > 1
 
 
@@ -219,17 +220,31 @@ def test_many_poses_stream_and_an_impossible_one_fails_alone(endpoint):
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_clothes_and_maps(endpoint):
-    order = first(endpoint)
+def test_clothes_and_maps_are_what_the_predictor_draws(endpoint):
+    entries = httpx.get(f"{endpoint.address}/v1/gallery").json()["people"]
+    orders = [request(endpoint, entry, entry) for entry in entries[:2]]
+    wearer, giver = (Person(*arrays(order)[:3]) for order in orders)
+    order, predictor = orders[0], Predictor.load(endpoint.run / "weights")
     del order["data"]["target_joints"]
-    edited = {"new_parsing": order["files"]["parsing"]}
-    answer = httpx.post(f"{endpoint.address}/v1/edit", files=order["files"] | edited, data=order["data"], timeout=60)
+
+    edited = np.where(wearer.labels == Label.PANTS, Label.SKIRT, wearer.labels).astype(np.uint8)
+    files = order["files"] | {"new_parsing": encode(edited, "png")}
+    answer = httpx.post(f"{endpoint.address}/v1/edit", files=files, data=order["data"], timeout=60)
+    expected = predictor.edit(wearer, edited).image
+    np.testing.assert_allclose(pixels(answer), expected.astype(int), atol=1)
+    assert (expected != predictor.frame(wearer).image).any()
+
+    files = order["files"] | {f"giver_{name}": content for name, content in orders[1]["files"].items()}
+    data = order["data"] | {"giver_joints": orders[1]["data"]["source_joints"], "labels": "upper"}
+    answer = httpx.post(f"{endpoint.address}/v1/transfer", files=files, data=data, timeout=60)
+    expected = predictor.transfer(wearer, giver, {Label.UPPER}).image
+    np.testing.assert_allclose(pixels(answer), expected.astype(int), atol=1)
+    assert (expected != predictor.frame(wearer).image).any()
+
+
+def pixels(answer: httpx.Response) -> np.ndarray:
     assert answer.status_code == 200, answer.text
-    giver = {f"giver_{name}": content for name, content in order["files"].items()}
-    data = order["data"] | {"giver_joints": order["data"]["source_joints"]}
-    answer = httpx.post(f"{endpoint.address}/v1/transfer", files=order["files"] | giver, data=data, timeout=60)
-    assert answer.status_code == 200, answer.text
-    assert np.array(Image.open(io.BytesIO(answer.content))).shape == (*SIZE, 3)
+    return np.array(Image.open(io.BytesIO(answer.content))).astype(int)
 
 
 @pytest.mark.slow
@@ -242,12 +257,11 @@ def test_new_weights_are_served_without_a_failed_request(endpoint, tmp_path):
             shutil.copy(file, endpoint.run / "weights" / file.name)
         wait_for(lambda: answers and answers[-1].content != before, "the new weights", 60)
     assert {answer.status_code for answer in answers} == {200}
-    expected = Predictor.load(endpoint.run / "weights").generate(*arrays(endpoint, order)).image.astype(int)
-    drawn = np.array(Image.open(io.BytesIO(ask(endpoint, order).content))).astype(int)
-    np.testing.assert_allclose(drawn, expected, atol=1)
+    expected = Predictor.load(endpoint.run / "weights").generate(*arrays(order)).image.astype(int)
+    np.testing.assert_allclose(pixels(answers[-1]), expected, atol=1)
 
 
-def arrays(endpoint: Endpoint, order: dict) -> list[np.ndarray]:
+def arrays(order: dict) -> list[np.ndarray]:
     """What `Predictor.generate` takes, of a request."""
     pictures = [np.array(Image.open(io.BytesIO(order["files"][name]))) for name in ("image", "parsing")]
     return pictures + [np.array(json.loads(order["data"][f"{end}_joints"]), np.float32) for end in ("source", "target")]
@@ -270,8 +284,6 @@ def test_a_replica_killed_under_load_fails_no_request(endpoint):
 
 def is_painter(process: psutil.Process) -> bool:
     try:
-        return "ServeReplica" in process.name() + " ".join(process.cmdline()) and "Painter" in " ".join(
-            process.cmdline()
-        )
+        return "ServeReplica:spt:Painter" in " ".join(process.cmdline())
     except psutil.Error:
         return False

@@ -11,7 +11,9 @@ import pytest
 from spt_dist import config
 from spt_dist.body import Joint, Label
 from spt_dist.serve.answers import encode
+from spt_dist.serve.api import build_api
 from spt_dist.serve.orders import Drawn, Job, Model, Replicas
+from spt_dist.serve.ticket import Door
 
 SIZE = (12, 7)  # height, width in px
 
@@ -47,7 +49,7 @@ class Mirror:
     async def draw(self, job: Job) -> Drawn:
         self.jobs.append(job)
         image, labels = job.order.source.image[:, ::-1].copy(), job.order.source.labels[:, ::-1].copy()
-        return Drawn(image, labels, job.model.digest, {"queue": 0.002, "draw": 0.004}, 1, 0.0)
+        return Drawn(image, labels, job.model.digest, {"queue": 0.002, "draw": 0.004}, 0.0)
 
     async def replicas(self) -> Replicas:
         return self.found
@@ -94,3 +96,13 @@ def parts(pixels, labels, joints) -> dict:
 @pytest.fixture
 def limits() -> config.Serve:
     return config.Serve(max_upload_bytes=20_000, max_pixels=2_000)
+
+
+@pytest.fixture
+def door():
+    return Door()
+
+
+@pytest.fixture
+def client(connect, studio, door, tmp_path, limits):
+    return connect(build_api(studio, tmp_path, limits, door=door))

@@ -110,7 +110,7 @@ def job(parts):
 
 @pytest.fixture
 def picture(pixels, labels):
-    return Drawn(pixels, labels, "digest", {"draw": 0.0}, 1, 0.0)
+    return Drawn(pixels, labels, "digest", {"draw": 0.0}, 0.0)
 
 
 def front(app, *answers):
