@@ -87,6 +87,8 @@ class Drawn(NamedTuple):
     digest: str  # of the weights that drew it
     stages: Mapping[str, float]  # name -> seconds: queue, draw
     painter_since: float  # `time.time` when the replica was ready: later than the request, and it was a cold start
+    batch: int = 1  # how many pictures were drawn together with it, itself among them
+    cached: bool | None = None  # whether the encoded source was there already; None: nothing was looked up
 
 
 class Replicas(NamedTuple):

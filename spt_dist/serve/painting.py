@@ -61,7 +61,8 @@ def draw_jobs(predictor: Predictor, digest: str, jobs: Sequence[Job], painter_si
             found[index] = error
     found |= dict(zip(posed, _draw_together(predictor, [jobs[index] for index in posed]), strict=True))
     stages = {"draw": time.perf_counter() - start}
-    return [_outcome(found[index], job, digest, stages, painter_since) for index, job in enumerate(jobs)]
+    batch = max(1, len(posed))
+    return [_outcome(found[index], job, digest, stages, painter_since, batch) for index, job in enumerate(jobs)]
 
 
 def _draw_together(predictor: Predictor, jobs: Sequence[Job]) -> Sequence[Generated | Exception]:
@@ -102,9 +103,12 @@ def _check_pose(predictor: Predictor, order: PoseOrder) -> None:
         raise RequestError("target_joints", str(error)) from None
 
 
-def _outcome(found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], since: float) -> Outcome:
+def _outcome(
+    found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], since: float, posed: int
+) -> Outcome:
     if isinstance(found, Generated):
-        return Drawn(found.image, found.labels, digest, stages, since)
+        batch = posed if isinstance(job.order, PoseOrder) else 1
+        return Drawn(found.image, found.labels, digest, stages, since, batch)
     if isinstance(found, RequestError | DeadlineError):
         return found
     logger.error("request %s failed", job.request_id, exc_info=found)
