@@ -48,6 +48,8 @@ def main(rank: int, folder: Path) -> None:
     layer = DistributedDataParallel(Layer())
     layer(*(tensor[rank : rank + 1] for tensor in batch())).backward()
     torch.save(layer.module.conv.weight.grad, folder / f"{rank}.pt")
+    dist.barrier()
+    del layer  # it holds the group, whose threads abort the process if they outlive the interpreter
     dist.destroy_process_group()
 
 
