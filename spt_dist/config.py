@@ -203,6 +203,9 @@ class Serve:
     max_upload_bytes: Count = 8_000_000
     max_pixels: Count = 4_000_000
     max_poses: Count = 64  # of one request to /v1/poses
+    keys: str = ""  # a key file of `spt keys`; without one everybody who reaches the port may ask
+    log: str = ""  # a file of JSON lines; without one standard error of the replicas
+    traces: str = ""  # a collector of OpenTelemetry, such as http://127.0.0.1:4318/v1/traces; without one no traces
     cpus_per_replica: Weight = 1.0
     gpus_per_replica: Weight = 0.0
 

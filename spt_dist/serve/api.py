@@ -20,6 +20,9 @@ from spt_dist import __version__, config
 from spt_dist.serve import page
 from spt_dist.serve.answers import FORMATS
 from spt_dist.serve.desk import DEADLINE, IDEMPOTENCY, NDJSON, Desk, bug, problem_of
+from spt_dist.serve.keys import HEADER, SCHEME, Gate
+from spt_dist.serve.logs import log_request
+from spt_dist.serve.metrics import CONTENT_TYPE_LATEST, Metrics
 from spt_dist.serve.operations import EDIT, GENERATE, POSES, TRANSFER, Operation
 from spt_dist.serve.orders import BusyError, DeadlineError, RequestError, Studio
 from spt_dist.serve.reading import JSON, request_body
@@ -38,6 +41,7 @@ from spt_dist.serve.schema import (
     Refusal,
 )
 from spt_dist.serve.ticket import Door, Ticket, Tickets, ticket_of
+from spt_dist.serve.traces import Tracer
 
 DESCRIPTION = """Draws the person of a photo in another pose, in other clothes, or with another parsing map.
 
@@ -48,9 +52,11 @@ has an `X-Request-Id`, and says in `Server-Timing` where its time went."""
 
 REFUSED = {
     400: "The body is no form and no JSON",
+    401: "The endpoint has keys, and the request none of them",
     413: "Too many bytes or pixels",
     415: "The body is neither `multipart/form-data` nor `application/json`",
     422: "A field is missing or cannot be used; `error.field` names it",
+    429: "The key's rate or quota is used up: try again after the seconds that `Retry-After` says",
     503: "Busy, waking or shutting down: try again after the seconds that `Retry-After` says",
     504: "The deadline passed",
 }
@@ -88,20 +94,24 @@ def build_api(
     """
     # FastAPI's own document pages load their scripts from another host; /docs is ours.
     api = FastAPI(title="spt", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
-    door = door or Door()
+    door, gate = door or Door(), Gate(limits.keys)
+    metrics = Metrics(door)
     MultiPartParser.spool_max_size = limits.max_upload_bytes  # no photo is ever written to disk
     api.add_middleware(BodyLimit, limit_bytes=limits.max_upload_bytes)
-    api.add_middleware(Tickets, refuse=_refuse_bug, proxied=proxied)
+    watchers = [metrics, log_request, *([Tracer.to(limits.traces)] if limits.traces else [])]
+    api.add_middleware(Tickets, refuse=_refuse_bug, proxied=proxied, watchers=watchers)
     _add_refusals(api)
-    _add_pictures(api, Desk(studio, limits), door)
+    _add_pictures(api, Desk(studio, limits, gate), door)
     _add_tables(api, run)
     _add_state(api, studio, door)
+    _add_metrics(api, studio, metrics, gate)
     _add_pages(api)
     return api
 
 
 def _add_pictures(api: FastAPI, desk: Desk, door: Door) -> None:
-    async def inside() -> AsyncIterator[None]:  # until the last byte has gone
+    async def inside(request: Request) -> AsyncIterator[None]:  # until the last byte has gone
+        desk.admit(request)
         with door.enter():
             yield
 
@@ -195,6 +205,16 @@ def _add_state(api: FastAPI, studio: Studio, door: Door) -> None:
         return Ready(status="ready" if found.running else "asleep", replicas=found)
 
 
+def _add_metrics(api: FastAPI, studio: Studio, metrics: Metrics, gate: Gate) -> None:
+    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+    @api.get("/metrics", summary="For Prometheus", tags=["operation"], responses=text, response_class=Response)
+    async def report(request: Request) -> Response:
+        gate.admit(request.headers.get(HEADER, ""))
+        found = metrics.text(studio.models.values(), await studio.replicas())
+        return Response(found, media_type=CONTENT_TYPE_LATEST)
+
+
 def _add_pages(api: FastAPI) -> None:
     for path, name in (("/", "page.html"), ("/docs", "docs.html")):
         text = page.html(name)
@@ -219,11 +239,11 @@ def _add_refusals(api: FastAPI) -> None:
     @api.exception_handler(BusyError)
     @api.exception_handler(DeadlineError)
     def refuse_picture(request: Request, error: RequestError | BusyError | DeadlineError) -> Response:
-        ticket = ticket_of(request)
-        status = error.status if isinstance(error, RequestError) else 503 if isinstance(error, BusyError) else 504
-        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, BusyError) else None
-        refusal = Refusal(error=problem_of(error, ticket.request_id))
-        return JSONResponse(refusal.model_dump(), status, headers)
+        headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, BusyError) else {}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = SCHEME
+        refusal = Refusal(error=problem_of(error, ticket_of(request).request_id))
+        return JSONResponse(refusal.model_dump(), error.status, headers)
 
     @api.exception_handler(RequestValidationError)
     def refuse_parameter(request: Request, error: RequestValidationError) -> Response:

@@ -30,10 +30,13 @@ from ray.serve.schema import LoggingConfig
 
 from spt_dist import config
 from spt_dist.serve.following import weights_digest
+from spt_dist.serve.keys import KeyFile
 from spt_dist.serve.orders import Model
 from spt_dist.serve.replicas import APPLICATION, Front, Painter, key_of
 
 FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 _is_own = False  # whether `run` started this process's Ray
@@ -79,7 +82,10 @@ def run(runs: Mapping[str, Path], config: config.Serve, *, blocking: bool) -> st
         shutdown()
         raise
     if blocking:
-        print(f"page      {address}/\ndocument  {address}/docs\nstop with Ctrl-C", flush=True)
+        print(f"page      {address}/\ndocument  {address}/docs\nlog       {_log_place(config)}", flush=True)
+        if not config.keys and config.host not in LOOPBACK:
+            print(f"no keys   whoever reaches {config.host} may ask; `spt keys` makes keys", flush=True)
+        print("stop with Ctrl-C", flush=True)
         _wait_for_signal()
         print("stopping: no new requests, those under way are finished", flush=True)
         try:
@@ -105,7 +111,11 @@ def shutdown() -> None:
 
 
 def check(limits: config.Serve) -> None:
-    """Refuse limits under which requests would wait for ever, or never share a batch; `ValueError` says which."""
+    """Refuse limits under which requests would wait for ever or never share a batch, and files that are not there.
+
+    Raises:
+        ValueError: it says which.
+    """
     relations = (
         ("max_ongoing_requests", ">=", "max_batch", "a batch never fills"),
         ("max_ongoing_requests", ">=", "target_ongoing_requests", "no replica is ever added"),
@@ -116,6 +126,10 @@ def check(limits: config.Serve) -> None:
         if high < low:
             must = f"`serve.{larger}` = {high} must be {sign} `serve.{smaller}` = {low}"
             raise ValueError(f"{must}, else {consequence}; raise it: --set serve.{larger}={low:g}")
+    if limits.keys:
+        KeyFile.read(Path(limits.keys))
+    if limits.log and not Path(limits.log).absolute().parent.is_dir():
+        raise ValueError(f"`serve.log` = {limits.log} lies in no folder that is there; make it first")
     if limits.target_ongoing_requests <= 0:
         raise ValueError("`serve.target_ongoing_requests` = 0 asks for endless replicas; set it above 0")
 
@@ -193,6 +207,11 @@ def _free_port(host: str, port: int) -> int:
             reason = error.strerror or str(error)
             raise OSError(f"cannot listen on {host}:{port} ({reason}); --set serve.port=0 takes a free port") from None
         return int(probe.getsockname()[1])
+
+
+def _log_place(limits: config.Serve) -> str:
+    ours = ray.get_runtime_context()
+    return limits.log or f"{Path(ours.get_temp_dir(), ours.get_session_name(), 'logs')}/worker-*.err"
 
 
 def _wait_for_signal() -> None:

@@ -6,6 +6,7 @@ when its picture is there.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +15,7 @@ from starlette.requests import Request
 
 from spt_dist import config
 from spt_dist.serve import answers
+from spt_dist.serve.keys import HEADER, Gate
 from spt_dist.serve.operations import Operation, Parts, text
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, RequestError, Studio
 from spt_dist.serve.reading import JSON, read_parts
@@ -41,9 +43,14 @@ class Options:
 class Desk:
     """Takes requests for pictures, and answers them from a studio."""
 
-    def __init__(self, studio: Studio, limits: config.Serve) -> None:
-        self.studio, self.limits = studio, limits
+    def __init__(self, studio: Studio, limits: config.Serve, gate: Gate) -> None:
+        self.studio, self.limits, self.gate = studio, limits, gate
         self.kept = answers.Kept()
+
+    def admit(self, request: Request) -> None:
+        """Let in whoever has a key, before anything of the request's body is read; `RequestError` otherwise."""
+        found = request.state.key = self.gate.admit(request.headers.get(HEADER, ""))
+        ticket_of(request).key = found.name if found else ""
 
     async def one(self, request: Request, operation: Operation) -> answers.Reply:
         """The picture that a request asks for, as it asks for it."""
@@ -56,6 +63,7 @@ class Desk:
         options = Options(parts, self.studio, request.headers.get("accept", ""))
 
         async def draw() -> answers.Reply:
+            self.gate.charge(request.state.key, 1)
             with ticket.stage("read"):
                 (order,) = await run_in_threadpool(operation.read, parts, self.limits)
             return await self._draw(Job(order, options.model, deadline, ticket.request_id), options, ticket)
@@ -63,7 +71,7 @@ class Desk:
         if not key:
             return await draw()
         digest = answers.digest(f"{operation.path} {options.as_json} {options.format}", parts)
-        return await self.kept.once(key, digest, draw)
+        return await self.kept.once(f"{ticket.key}/{key}", digest, draw)  # a name of its own for each API key
 
     async def many(self, request: Request, operation: Operation) -> AsyncIterator[bytes]:
         """The lines of an answer of several pictures; whatever is wrong with the request is raised at once."""
@@ -72,6 +80,7 @@ class Desk:
         with ticket.stage("read"):
             parts = await read_parts(request, operation)
             orders = await run_in_threadpool(operation.read, parts, self.limits)
+        self.gate.charge(request.state.key, len(orders))
         options = Options(parts, self.studio, request.headers.get("accept", ""))
         jobs = [Job(order, options.model, deadline, ticket.request_id) for order in orders]
         return self._lines(jobs, options, ticket)
@@ -81,6 +90,7 @@ class Desk:
 
         async def draw(index: int, job: Job) -> Line:
             async with brushes:
+                asked = time.time()
                 try:
                     drawn = await self._patient(job)
                 except (RequestError, BusyError, DeadlineError) as error:
@@ -88,7 +98,7 @@ class Desk:
                 except Exception:
                     logger.exception("pose %d of request %s failed", index, ticket.request_id)
                     return Line(index=index, error=bug(ticket.request_id))
-            _note(ticket, drawn)
+            ticket.note(job.model, drawn, asked)
             picture, parsing = await _files(drawn, options.format, ticket)
             return Line(index=index, image=answers.as_text(picture), parsing=answers.as_text(parsing))
 
@@ -112,8 +122,9 @@ class Desk:
                 await asyncio.sleep(busy.retry_after_s)
 
     async def _draw(self, job: Job, options: Options, ticket: Ticket) -> answers.Reply:
+        asked = time.time()
         drawn = await self.studio.draw(job)
-        _note(ticket, drawn)
+        ticket.note(job.model, drawn, asked)
         if not options.as_json:
             with ticket.stage("write"):
                 picture = await run_in_threadpool(answers.encode, drawn.image, options.format)
@@ -147,13 +158,6 @@ async def _files(drawn: Drawn, format: str, ticket: Ticket) -> tuple[bytes, byte
     with ticket.stage("write"):
         picture = await run_in_threadpool(answers.encode, drawn.image, format)
         return picture, await run_in_threadpool(answers.encode, drawn.labels, "png")
-
-
-def _note(ticket: Ticket, drawn: Drawn) -> None:
-    for name, seconds in drawn.stages.items():
-        ticket.stages[name] = max(seconds, ticket.stages.get(name, 0.0))  # of several pictures the slowest
-    if drawn.painter_since > ticket.arrived:
-        ticket.stages["cold"] = drawn.painter_since - ticket.arrived
 
 
 def _model(studio: Studio, wanted: str) -> Model:

@@ -127,6 +127,8 @@ class RequestError(ValueError):
 class BusyError(RuntimeError):
     """Nobody can draw it now; the caller may try again after `retry_after_s` seconds."""
 
+    status = 503
+
     def __init__(self, reason: str = "the queue is full", retry_after_s: int = 1):
         super().__init__(reason, retry_after_s)
         self.reason, self.retry_after_s = reason, retry_after_s
@@ -135,5 +137,13 @@ class BusyError(RuntimeError):
         return f"{self.reason}; try again in {self.retry_after_s} s"
 
 
+class LimitError(BusyError):
+    """The caller has had all that its key allows, for now."""
+
+    status = 429
+
+
 class DeadlineError(TimeoutError):
     """The deadline passed before the picture was drawn."""
+
+    status = 504

@@ -21,6 +21,7 @@ from ray.serve.handle import DeploymentHandle
 from spt_dist import config
 from spt_dist.serve.api import build_api
 from spt_dist.serve.following import weights_digest, weights_stamp
+from spt_dist.serve.logs import open_log
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas, RequestError
 from spt_dist.serve.ticket import Door
 
@@ -51,11 +52,13 @@ class Painter:
         self.load: Callable[[str], Awaitable[LoadedModel]] = cast(Any, keep)(load)
         gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
         self.draw_together = gather(self._draw_together)
+        self.log = limits.log
         self.brush = asyncio.Lock()  # two batches at once would only take each other's cores
         self.since = time.time()
 
     async def reconfigure(self, user_config: Mapping[str, list[str]]) -> None:
         """Load models before the first job asks for them, the default last: it is the last to be unloaded."""
+        open_log(self.log)
         for key in user_config["preload"][::-1]:
             await self.load(key)
         self.since = time.time()
@@ -96,7 +99,8 @@ class Front:
         return build_api(self, self.gallery, self.limits, door=self.door, proxied=True)
 
     async def reconfigure(self, user_config: Mapping[str, bool]) -> None:
-        """Begin to look for new weights."""
+        """Begin to write the log and to look for new weights."""
+        open_log(self.limits.log)
         if user_config["follow"] and self.following is None:
             self.following = asyncio.create_task(self._follow())
 

@@ -108,7 +108,7 @@ def test_openapi_says_what_the_endpoint_takes_and_gives(client):
     generate = api["paths"]["/v1/generate"]["post"]
     for form in generate["requestBody"]["content"].values():
         assert form["schema"]["required"] == ["image", "parsing", "source_joints", "target_joints"]
-    assert set(generate["responses"]) == {"200", "400", "413", "415", "422", "503", "504"}
+    assert set(generate["responses"]) == {"200", "400", "401", "413", "415", "422", "429", "503", "504"}
     kinds = {"image/png", "image/jpeg", "image/webp", "application/json"}
     assert set(generate["responses"]["200"]["content"]) == kinds
     assert {path for path in api["paths"] if path.startswith("/v1")} == {
