@@ -4,9 +4,9 @@ A sheet is a grid with headings, large enough to read; without one, the bare pic
 size. A name that ends in .gif or .webp is an animation, one frame per pose, anything else one picture.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -98,8 +98,15 @@ def is_animation(path: Path) -> bool:
     return path.suffix.lower() in ANIMATIONS
 
 
-def save_animation(frames: Sequence[ImageArray], path: Path, frames_per_s: float) -> None:
-    """Write frames as a GIF or WebP that repeats; `ValueError` for a rate that is none, `OSError` for the file."""
+def save_animation(
+    frames: Sequence[ImageArray], path: Path, frames_per_s: float, options: Mapping[str, Any] = {}
+) -> None:
+    """Write frames as a GIF or WebP that repeats, with further options of Pillow.
+
+    Raises:
+        ValueError: the rate is none.
+        OSError: the file cannot be written.
+    """
     if not 0 < frames_per_s <= 50:
         raise ValueError(f"`--rate {frames_per_s:g}` is no rate; give more than 0 and at most 50 frames a second")
     pictures = [Image.fromarray(frame) for frame in frames]
@@ -109,7 +116,8 @@ def save_animation(frames: Sequence[ImageArray], path: Path, frames_per_s: float
         palette = Image.fromarray(some).quantize(256, dither=Image.Dither.NONE)
         pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     each_ms, lossless = round(1000 / frames_per_s), path.suffix.lower() == ".webp"
+    moving = {"save_all": True, "append_images": pictures[1:], "duration": each_ms, "loop": 0, "lossless": lossless}
     try:
-        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=each_ms, loop=0, lossless=lossless)
+        pictures[0].save(path, **moving, **options)
     except FileNotFoundError:
         raise OSError(f"cannot write the animation `{path}`; does its folder exist?") from None

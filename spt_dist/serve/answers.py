@@ -3,18 +3,14 @@
 import asyncio
 import base64
 import hashlib
-import io
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 from cachetools import TTLCache
-from PIL import Image
 
 from spt_dist.serve.orders import RequestError
 
 FORMATS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-QUALITY = 95  # of JPEG and WebP
 KEPT_BYTES, KEPT_S = 64_000_000, 600.0  # answers under an idempotency key
 
 
@@ -24,14 +20,6 @@ class Reply(NamedTuple):
     content: bytes
     media_type: str
     headers: Mapping[str, str] = {}
-
-
-def encode(pixels: np.ndarray, format: str) -> bytes:
-    """Pixels uint8 [h, w, 3], or labels uint8 [h, w], as a file of one of `FORMATS`."""
-    buffer = io.BytesIO()
-    options = {} if format == "png" else {"quality": QUALITY}
-    Image.fromarray(pixels).save(buffer, format.upper(), **options)
-    return buffer.getvalue()
 
 
 def as_text(content: bytes) -> str:

@@ -140,8 +140,7 @@ def _add_operation(api: FastAPI, operation: Operation, desk: Desk, guard: Sequen
 def _documented(operation: Operation) -> dict[str, Any]:
     sample = {"lang": "Shell", "source": operation.command}
     extra = {"requestBody": request_body(operation), "x-codeSamples": [sample]}
-    name = operation.path.rpartition("/")[2]
-    return {"summary": operation.summary, "tags": ["pictures"], "operation_id": name, "openapi_extra": extra}
+    return {"summary": operation.summary, "tags": ["pictures"], "operation_id": operation.name, "openapi_extra": extra}
 
 
 def _document(api: FastAPI, *models: type[BaseModel]) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from spt_dist import config
+from spt_dist.provenance import Origin, Sealer, encode
 from spt_dist.serve import answers
 from spt_dist.serve.keys import HEADER, Gate
 from spt_dist.serve.operations import Operation, Parts, text
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 class Options:
     """How a picture is wanted: the fields of `operations.OPTIONS`, read; `RequestError` names a bad one."""
 
-    def __init__(self, parts: Parts, studio: Studio, accept: str) -> None:
+    def __init__(self, parts: Parts, studio: Studio, accept: str, operation: Operation) -> None:
+        self.operation = operation.name
         self.model = _model(studio, text(parts, "model", next(iter(studio.models))))
         by_accept = [name for name, kind in answers.FORMATS.items() if accept.strip() == kind]
         self.format = text(parts, "format", by_accept[0] if by_accept else "png")
@@ -46,6 +48,7 @@ class Desk:
     def __init__(self, studio: Studio, limits: config.Serve, gate: Gate) -> None:
         self.studio, self.limits, self.gate = studio, limits, gate
         self.kept = answers.Kept()
+        self.sealer = Sealer(limits.provenance, limits.identity)
 
     def admit(self, request: Request) -> None:
         """Let in whoever has a key, before anything of the request's body is read; `RequestError` otherwise."""
@@ -60,13 +63,14 @@ class Desk:
             raise RequestError(IDEMPOTENCY, f"has {len(key):,} characters; {LONGEST_KEY} are allowed")
         with ticket.stage("read"):
             parts = await read_parts(request, operation)
-        options = Options(parts, self.studio, request.headers.get("accept", ""))
+        options = Options(parts, self.studio, request.headers.get("accept", ""), operation)
 
         async def draw() -> answers.Reply:
             self.gate.charge(request.state.key, 1)
             with ticket.stage("read"):
                 (order,) = await run_in_threadpool(operation.read, parts, self.limits)
-            return await self._draw(Job(order, options.model, deadline, ticket.request_id), options, ticket)
+            job = Job(order, options.model, deadline, ticket.request_id)
+            return await self._draw(job, options, ticket)
 
         if not key:
             return await draw()
@@ -81,7 +85,7 @@ class Desk:
             parts = await read_parts(request, operation)
             orders = await run_in_threadpool(operation.read, parts, self.limits)
         self.gate.charge(request.state.key, len(orders))
-        options = Options(parts, self.studio, request.headers.get("accept", ""))
+        options = Options(parts, self.studio, request.headers.get("accept", ""), operation)
         jobs = [Job(order, options.model, deadline, ticket.request_id) for order in orders]
         return self._lines(jobs, options, ticket)
 
@@ -99,7 +103,7 @@ class Desk:
                     logger.exception("pose %d of request %s failed", index, ticket.request_id)
                     return Line(index=index, error=bug(ticket.request_id))
             ticket.note(job.model, drawn, asked)
-            picture, parsing = await _files(drawn, options.format, ticket)
+            picture, parsing = await self._files(drawn, job, options, ticket, with_map=True)
             return Line(index=index, image=answers.as_text(picture), parsing=answers.as_text(parsing))
 
         tasks = [asyncio.create_task(draw(index, job)) for index, job in enumerate(jobs)]
@@ -125,11 +129,9 @@ class Desk:
         asked = time.time()
         drawn = await self.studio.draw(job)
         ticket.note(job.model, drawn, asked)
+        picture, parsing = await self._files(drawn, job, options, ticket, with_map=options.as_json)
         if not options.as_json:
-            with ticket.stage("write"):
-                picture = await run_in_threadpool(answers.encode, drawn.image, options.format)
             return answers.Reply(picture, answers.FORMATS[options.format])
-        picture, parsing = await _files(drawn, options.format, ticket)
         answer = PictureAnswer(
             image=answers.as_text(picture),
             parsing=answers.as_text(parsing),
@@ -139,6 +141,16 @@ class Desk:
             request_id=ticket.request_id,
         )
         return answers.Reply(answer.model_dump_json().encode(), JSON)
+
+    async def _files(
+        self, drawn: Drawn, job: Job, options: Options, ticket: Ticket, *, with_map: bool
+    ) -> tuple[bytes, bytes]:
+        """The picture, and its parsing map, which is empty where nobody wants it."""
+        origin = Origin(options.operation, job.model.id, drawn.digest, ticket.request_id)
+        with ticket.stage("write"):
+            picture = await run_in_threadpool(self.sealer.encode, drawn.image, options.format, origin)
+            parsing = await run_in_threadpool(encode, drawn.labels, "png") if with_map else b""
+        return picture, parsing
 
 
 def problem_of(error: RequestError | BusyError | DeadlineError, request_id: str) -> Problem:
@@ -152,12 +164,6 @@ def bug(request_id: str) -> Problem:
     """What is said of a failure of our own."""
     message = f"the endpoint failed; its log says why, under {request_id}"
     return Problem(field="", message=message, request_id=request_id)
-
-
-async def _files(drawn: Drawn, format: str, ticket: Ticket) -> tuple[bytes, bytes]:
-    with ticket.stage("write"):
-        picture = await run_in_threadpool(answers.encode, drawn.image, format)
-        return picture, await run_in_threadpool(answers.encode, drawn.labels, "png")
 
 
 def _model(studio: Studio, wanted: str) -> Model:

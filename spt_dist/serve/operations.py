@@ -97,6 +97,11 @@ class Operation(NamedTuple):
     wanted: str
 
     @property
+    def name(self) -> str:
+        """The path's last word."""
+        return self.path.rpartition("/")[2]
+
+    @property
     def command(self) -> str:
         """The operation asked for on a command line."""
         person = "-F image=@person.jpg -F parsing=@person.png -F 'source_joints=<person.json'"

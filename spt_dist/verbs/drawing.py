@@ -11,10 +11,23 @@ import typer
 from spt_dist.verbs.shared import BOX, Model, Overrides, Weights, app, find_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
     from spt_dist.infer import Predictor
+    from spt_dist.provenance import Origin
 
 People = Annotated[list[str], typer.Argument(help="Each FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png or .jpg.")]
+SEALS = {
+    "whole": "whole: no byte was changed since it was signed",
+    "broken": "broken: the file was changed after it was signed",
+    "none": "none: nothing proves where it comes from",
+}
+Mark = Annotated[
+    bool, typer.Option("--mark/--no-mark", help="Whether the file says that it is generated: `spt verify` reads it.")
+]
 Sheet = Annotated[bool, typer.Option("--sheet", help="A labelled grid with the photos, not the bare pictures.")]
 
 
@@ -27,15 +40,15 @@ def generate(
     parsing: Annotated[Path, typer.Option(help="The source's parsing map: PNG with labels 0 to 9.")],
     pose: Annotated[str, typer.Option(help="The wanted joints: a JSON file, or ANNOTATION.csv:NAME.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("out.png"),
+    mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
     """Draw one person in one pose; without RUN by the model in the box."""
-    from spt_dist import pictures
     from spt_dist.infer import read_keypoints, read_person
 
     predictor, wanted = _predictor(run, weights), read_keypoints(pose)
     drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size)
-    pictures.save(drawn.image, out)
+    _save(drawn.image, out, _origin("generate", run, weights), mark)
     typer.echo(str(out))
 
 
@@ -51,10 +64,11 @@ def poses(
         "out.png"
     ),
     sheet: Sheet = False,
+    mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
     """Draw people in many poses, each person encoded once."""
-    from spt_dist import pictures, sheets
+    from spt_dist import sheets
     from spt_dist.joints import interpolate
     from spt_dist.person import find_person, read_keypoints, read_sequence
 
@@ -67,11 +81,12 @@ def poses(
     moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints)) for person in encoded]
     if sheets.is_animation(out):
         plain = [sheets.strip([person.drawn[n].image for person in moved]) for n in range(len(joints))]
-        sheets.save_animation(sheets.poses_frames(moved, joints) if sheet else plain, out, rate)
-    elif sheet:
-        pictures.save(sheets.poses_sheet(moved, joints), out)
+        frames = sheets.poses_frames(moved, joints) if sheet else plain
+        _save_animation(frames, out, rate, _origin("poses", run, weights), mark)
     else:
-        pictures.save(sheets.stack([[drawn.image for drawn in person.drawn] for person in moved]), out)
+        bare = [[drawn.image for drawn in person.drawn] for person in moved]
+        picture = sheets.poses_sheet(moved, joints) if sheet else sheets.stack(bare)
+        _save(picture, out, _origin("poses", run, weights), mark)
     typer.echo(str(out))
 
 
@@ -83,10 +98,11 @@ def transfer(
     both: Annotated[bool, typer.Option("--both", help="The second in the first's clothes too.")] = False,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
     """Dress the first person in the second's clothes, the third in the fourth's, and so on."""
-    from spt_dist import pictures, sheets
+    from spt_dist import sheets
     from spt_dist.applications import parse_labels
     from spt_dist.person import find_person
 
@@ -101,7 +117,8 @@ def transfer(
         rows.append(sheets.Swapped(photos, drawn))
     what = "clothes" if labels == "upper,pants,skirt" else labels.replace(",", " + ")
     plain = [[drawn.image for drawn in row.drawn] for row in rows]
-    pictures.save(sheets.transfer_sheet(rows, what) if sheet else sheets.stack(plain), out)
+    picture = sheets.transfer_sheet(rows, what) if sheet else sheets.stack(plain)
+    _save(picture, out, _origin("transfer", run, weights), mark)
     typer.echo(str(out))
 
 
@@ -113,10 +130,11 @@ def edit(
     parsing_edited: Annotated[Path | None, typer.Option(help="Or the whole edited map: PNG, labels 0 to 9.")] = None,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
     """Change a person's parsing map and repaint what changed: one person by every --edit, or each by its own."""
-    from spt_dist import pictures, sheets
+    from spt_dist import sheets
     from spt_dist.edits import EDITS, edit_labels
     from spt_dist.person import find_person, read_parsing
 
@@ -132,8 +150,45 @@ def edit(
         framed = predictor.frame(person)
         shown = "edited map" if parsing_edited else name
         rows.append(sheets.Edited(shown, framed.image, framed.labels, predictor.edit(person, edited)))
-    pictures.save(sheets.edit_sheet(rows) if sheet else sheets.stack([[row.drawn.image for row in rows]]), out)
+    picture = sheets.edit_sheet(rows) if sheet else sheets.stack([[row.drawn.image for row in rows]])
+    _save(picture, out, _origin("edit", run, weights), mark)
     typer.echo(str(out))
+
+
+@app.command()
+def verify(
+    pictures: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WebP or GIF files.", show_default=False)],
+    trust: Annotated[Path | None, typer.Option(help="The signer's chain.pem: is the picture from there?")] = None,
+) -> None:
+    """Tell what pictures say of where they come from; exit status 1 where one has no whole seal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from spt_dist.provenance import read
+
+    trusted, seals = trust.read_text() if trust else "", []
+    for path in pictures:
+        try:
+            found = read(path.read_bytes(), trusted)
+        except ValueError as error:
+            raise ValueError(f"`{path}` cannot be verified: {error}") from None
+        seals.append(found.seal == "whole" and (found.known or not trust))
+        table = Table(show_header=False, title=str(path), title_justify="left")
+        table.add_row("says", found.text or "nothing")
+        table.add_row("seal", SEALS[found.seal])
+        if found.seal != "none":
+            table.add_row("signed by", f"{found.signer} ({_known(found.known, trust)})")
+        for name, value in found.origin.items():
+            table.add_row(name, str(value))
+        Console().print(table)
+    if not all(seals):
+        raise typer.Exit(1)
+
+
+def _known(known: bool, trust: Path | None) -> str:
+    if known:
+        return f"known by {trust}"
+    return f"not one of {trust}" if trust else "whoever that is: --trust chain.pem tells"
 
 
 @app.command()
@@ -161,6 +216,32 @@ def _runs(words: list[str]) -> dict[str, Path]:
             raise ValueError(f"two runs are called `{name}`; give another id: other={word}")
         found[name] = path
     return found
+
+
+def _save(picture: "np.ndarray", out: Path, origin: "Origin", mark: bool) -> None:
+    from spt_dist import pictures
+    from spt_dist.provenance import Sealer, format_of
+
+    pictures.save(picture, out)
+    if mark:
+        out.write_bytes(Sealer().encode(picture, format_of(out), origin))
+
+
+def _save_animation(frames: "Sequence[np.ndarray]", out: Path, rate: float, origin: "Origin", mark: bool) -> None:
+    from spt_dist import sheets
+    from spt_dist.provenance import Sealer, describe, format_of
+
+    sheets.save_animation(frames, out, rate, describe(format_of(out), origin.text) if mark else {})
+    if mark:
+        out.write_bytes(Sealer().sign(out.read_bytes(), format_of(out), origin))
+
+
+def _origin(operation: str, run: Path, weights: str) -> "Origin":
+    from spt_dist.models.weights import weights_folder
+    from spt_dist.provenance import Origin
+    from spt_dist.serve.following import weights_digest
+
+    return Origin(operation, run.resolve().name, weights_digest(weights_folder(run, weights)))
 
 
 def _predictor(run: Path, weights: str) -> "Predictor":

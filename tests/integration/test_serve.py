@@ -29,7 +29,7 @@ from spt_dist.infer import Person, Predictor
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import save_weights
-from spt_dist.serve.answers import encode
+from spt_dist.provenance import encode
 from spt_dist.serve.page import export_gallery
 
 SPT = str(Path(sys.executable).with_name("spt"))

@@ -10,7 +10,7 @@ import pytest
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
-from spt_dist.serve.answers import encode
+from spt_dist.provenance import encode
 from spt_dist.serve.api import build_api
 from spt_dist.serve.orders import Drawn, Job, Model, Replicas
 from spt_dist.serve.ticket import Door

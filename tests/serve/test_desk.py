@@ -9,13 +9,19 @@ import pytest
 from endpoint import as_json, post, problem, raising
 
 from spt_dist import config
+from spt_dist.provenance import read
 from spt_dist.serve.api import build_api
 from spt_dist.serve.orders import BusyError, Replicas, RequestError
 from spt_dist.serve.request import read_image
 
 
 def test_json_is_the_same_order_as_the_form(client, studio, parts):
-    assert post(client, parts).content == client.post("/v1/generate", json=as_json(parts)).content
+    answers = post(client, parts), client.post("/v1/generate", json=as_json(parts))
+    pictures = [read_image(answer.content, max_pixels=1000) for answer in answers]
+    np.testing.assert_array_equal(*pictures)
+    origins = [read(answer.content).origin for answer in answers]
+    assert [origin["request_id"] for origin in origins] == [answer.headers["x-request-id"] for answer in answers]
+    assert {(origin["operation"], origin["digest"]) for origin in origins} == {("generate", "first-digest")}
     first, second = (job.order for job in studio.jobs)
     np.testing.assert_array_equal(first.source.image, second.source.image)
     np.testing.assert_array_equal(first.target_joints, second.target_joints)

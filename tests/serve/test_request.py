@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spt_dist import config
-from spt_dist.serve.answers import encode
+from spt_dist.provenance import encode
 from spt_dist.serve.operations import read_pose
 from spt_dist.serve.orders import RequestError
 from spt_dist.serve.request import read_image, read_joints, read_labels
