@@ -1,5 +1,6 @@
 """`spt serve` as a user runs it: Ray Serve on a free port, requests over HTTP, an interrupt."""
 
+import base64
 import io
 import json
 import re
@@ -29,7 +30,7 @@ from spt_dist.infer import Person, Predictor
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import save_weights
-from spt_dist.provenance import encode
+from spt_dist.provenance import encode, read
 from spt_dist.serve.page import export_gallery
 
 SPT = str(Path(sys.executable).with_name("spt"))
@@ -76,7 +77,7 @@ def untrained_run(folder: Path, seed: int = 0) -> Path:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory) -> Iterator[Endpoint]:
     run, other = untrained_run(tmp_path_factory.mktemp("run")), untrained_run(tmp_path_factory.mktemp("other"), seed=1)
-    limits = ("port=0", "max_replicas=1", "follow_s=0.2")
+    limits = ("port=0", "max_replicas=1", "follow_s=0.2", f"log={run}/endpoint.jsonl", f"identity={run}/identity")
     command = [SPT, "serve", f"run={run}", f"other={other}", *(f"--set=serve.{each}" for each in limits)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
@@ -196,8 +197,11 @@ def load(endpoint: Endpoint, order: dict) -> Iterator[list[httpx.Response]]:
 @pytest.mark.timeout(180)
 def test_two_models_share_the_replicas(endpoint):
     order = first(endpoint)
-    pictures = {model: ask(endpoint, order, model=model).content for model in ("run", "other")}
-    assert pictures["run"] == ask(endpoint, order).content != pictures["other"]
+    by_run, by_other, by_default = (
+        pixels(ask(endpoint, order, **by)) for by in ({"model": "run"}, {"model": "other"}, {})
+    )
+    np.testing.assert_array_equal(by_run, by_default)
+    assert (by_run != by_other).any()
     found = httpx.get(f"{endpoint.address}/v1/models").json()
     assert [model["id"] for model in found["models"]] == ["run", "other"]
     assert found["replicas"] == {"running": 1, "starting": 0}
@@ -215,7 +219,10 @@ def test_many_poses_stream_and_an_impossible_one_fails_alone(endpoint):
     assert last["done"] == 3
     by_index = {line["index"]: line for line in lines}
     assert "no joint inside its picture" in by_index[1]["error"]["message"]
-    assert by_index[0]["image"] == by_index[2]["image"]
+    first_drawn, last_drawn = (base64.b64decode(by_index[index]["image"]) for index in (0, 2))
+    np.testing.assert_allclose(
+        *(np.array(Image.open(io.BytesIO(each))).astype(int) for each in (first_drawn, last_drawn)), atol=1
+    )
 
 
 @pytest.mark.slow
@@ -251,14 +258,33 @@ def pixels(answer: httpx.Response) -> np.ndarray:
 @pytest.mark.timeout(180)
 def test_new_weights_are_served_without_a_failed_request(endpoint, tmp_path):
     order = first(endpoint)
-    before = ask(endpoint, order).content
+    before = pixels(ask(endpoint, order))
     with load(endpoint, order) as answers:
         for file in sorted((untrained_run(tmp_path / "new", seed=2) / "weights").iterdir()):
             shutil.copy(file, endpoint.run / "weights" / file.name)
-        wait_for(lambda: answers and answers[-1].content != before, "the new weights", 60)
+        wait_for(lambda: answers and (abs(pixels(answers[-1]) - before) > 1).any(), "the new weights", 60)
     assert {answer.status_code for answer in answers} == {200}
     expected = Predictor.load(endpoint.run / "weights").generate(*arrays(order)).image.astype(int)
     np.testing.assert_allclose(pixels(answers[-1]), expected, atol=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_metrics_log_and_seal_are_those_of_the_request(endpoint):
+    answer = ask(endpoint, first(endpoint))
+    request_id = answer.headers["x-request-id"]
+    metrics = httpx.get(f"{endpoint.address}/metrics").text
+    drawn = re.search(r'^spt_pictures_total\{digest="\w+",model="run"\} (\d+)', metrics, re.M)
+    batches = re.search(r"^spt_batches_total ([\d.]+)", metrics, re.M)
+    assert drawn
+    assert batches
+    assert float(drawn[1]) >= 1 <= float(batches[1])
+    assert 'spt_replicas{state="running"} 1.0' in metrics
+    lines = [json.loads(line) for line in (endpoint.run / "endpoint.jsonl").read_text().splitlines()]
+    (line,) = (each for each in lines if each["request_id"] == request_id)
+    assert (line["route"], line["status"]) == ("/v1/generate", 200)
+    found = read(answer.content, (endpoint.run / "identity" / "chain.pem").read_text())
+    assert (found.seal, found.known, found.origin["request_id"]) == ("whole", True, request_id)
 
 
 def arrays(order: dict) -> list[np.ndarray]:

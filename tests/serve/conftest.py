@@ -1,21 +1,18 @@
-"""A request that is good in every part, and an endpoint whose `draw` mirrors the photo instead of asking networks."""
+"""A request that is good in every part, and an endpoint in this process whose studio mirrors photos."""
 
 import asyncio
 import json
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from mirror import SIZE, Mirror
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
 from spt_dist.provenance import encode
 from spt_dist.serve.api import build_api
-from spt_dist.serve.orders import Drawn, Job, Model, Replicas
 from spt_dist.serve.ticket import Door
-
-SIZE = (12, 7)  # height, width in px
 
 
 class Client:
@@ -36,23 +33,6 @@ class Client:
 
     def post(self, path: str, **options) -> httpx.Response:
         return self.request("POST", path, **options)
-
-
-class Mirror:
-    """A studio that mirrors photos, and forgets nothing of what it was asked for."""
-
-    def __init__(self):
-        self.models = {name: Model(name, Path(name), f"{name}-digest", SIZE) for name in ("first", "second")}
-        self.jobs: list[Job] = []
-        self.found = Replicas(1, 0)
-
-    async def draw(self, job: Job) -> Drawn:
-        self.jobs.append(job)
-        image, labels = job.order.source.image[:, ::-1].copy(), job.order.source.labels[:, ::-1].copy()
-        return Drawn(image, labels, job.model.digest, {"queue": 0.002, "draw": 0.004}, 0.0)
-
-    async def replicas(self) -> Replicas:
-        return self.found
 
 
 @pytest.fixture
