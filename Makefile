@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= box
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo serve test test-fast test-cluster test-kernels native cubins bench ablation check format clean
+.PHONY: help setup demo serve test test-fast test-cluster test-kernels fuzz native cubins bench ablation check format clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 14
@@ -37,6 +37,9 @@ test-kernels: setup  ## every proof of the kernels, and the planner against real
 
 test-fast: setup ## the tests that start no further processes
 	$(BIN)/pytest -m 'not slow and not thorough and not cluster'
+
+fuzz: setup      ## 10,000 hostile requests to the endpoint
+	FUZZ=10000 $(BIN)/pytest -s tests/serve/test_fuzz.py
 
 native: setup    ## build the compiled CPU forms again
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -226,7 +226,7 @@ def _add_pages(api: FastAPI) -> None:
 
 def _file(request: Request, found: tuple[bytes, str] | None, name: str, cache: str) -> Response:
     if found is None:
-        return _refuse(ticket_of(request), 404, "name", f"there is no file `{name}`")
+        return _refuse(ticket_of(request), 404, "name", f"there is no file `{name[:80]}`")
     content, media_type = found
     return Response(content, media_type=media_type, headers={"Cache-Control": cache, **page.SECURITY_HEADERS})
 
@@ -253,7 +253,7 @@ def _add_refusals(api: FastAPI) -> None:
     def refuse_http(request: Request, error: HTTPException) -> Response:
         detail, status = error.detail, error.status_code
         if status in (404, 405):
-            detail = f"{request.method} {request.url.path}: {detail}; /docs lists what there is"
+            detail = f"{request.method[:20]} {request.url.path[:80]}: {detail}; /docs lists what there is"
         return _refuse(ticket_of(request), status, "body" if status in (400, 413) else "", detail, error.headers)
 
 
