@@ -12,7 +12,7 @@ back at that size with the parsing map that H_S predicted.
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -22,12 +22,13 @@ from spt_dist import box, config
 from spt_dist.applications import collage, grow, paste, swap_garments, with_rim
 from spt_dist.body import CLOTHING_LABELS, Label
 from spt_dist.data.frame import Framed, FrameRule, frame, frame_joints
+from spt_dist.encodings import Encoded, EncodedPerson
 from spt_dist.geometry import PartWarps, heatmaps, part_warps
 from spt_dist.joints import Keypoints
-from spt_dist.models.appearance import AppearanceGenerator, Source
+from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.blocks import prepare
 from spt_dist.models.inputs import one_hot, parsing_to_read, to_bytes, to_float, to_labels, view
-from spt_dist.models.semantic import SemanticGenerator, SourceMaps
+from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import load_weights
 from spt_dist.person import (
     ImageArray,
@@ -53,21 +54,6 @@ class Generated(NamedTuple):
 
     image: ImageArray
     labels: LabelArray
-
-
-class Encoded(NamedTuple):
-    """A batch of sources as both generators encode them, with the joints from which their parts are warped."""
-
-    joints: Joints
-    maps: SourceMaps
-    source: Source
-
-
-class EncodedPerson(NamedTuple):
-    """One person, encoded once for any number of poses; `framed` is the photo as the networks see it."""
-
-    framed: Framed
-    encoded: Encoded
 
 
 class Predictor:
@@ -169,6 +155,17 @@ class Predictor:
         framed = self.frame(person)
         return EncodedPerson(framed, self.encode_batch(*self._tensors(framed)))
 
+    def encode_people(self, people: Sequence[Person]) -> Encoded:
+        """Encode people together, for `draw_encoded`; `ValueError` when one cannot be drawn from."""
+        columns = zip(*(self.frame(person) for person in people), strict=True)
+        images, labels, joints = (torch.from_numpy(np.stack(column)).to(self.device) for column in columns)
+        return self.encode_batch(images, labels, joints)
+
+    def draw_encoded(self, encoded: Encoded, targets: Sequence[JointArray]) -> list[Generated]:
+        """Each encoded source in its own pose, given in the networks' frame (`frame_target`)."""
+        joints = torch.from_numpy(np.stack(targets)).to(self.device)
+        return _arrays(*self.decode_batch(encoded, joints))
+
     def poses(self, person: EncodedPerson, targets: Sequence[Keypoints]) -> list[Generated]:
         """The person in each pose, at a part of `generate`'s cost: nothing of the source is computed again.
 
@@ -181,8 +178,8 @@ class Predictor:
         """`poses` for joints that are in the networks' frame already."""
         drawn = []
         for start in range(0, len(targets), POSES_PER_PASS):
-            joints = torch.from_numpy(np.stack(targets[start : start + POSES_PER_PASS])).to(self.device)
-            drawn += _arrays(*self.decode_batch(_repeat(person.encoded, len(joints)), joints))
+            joints = targets[start : start + POSES_PER_PASS]
+            drawn += self.draw_encoded(person.encoded.repeat(len(joints)), joints)
         return drawn
 
     def transfer(self, wearer: Person, giver: Person, labels: Collection[Label] = CLOTHING_LABELS) -> Generated:
@@ -277,14 +274,3 @@ class Predictor:
 def _arrays(images: torch.Tensor, parsing: Parsing) -> list[Generated]:
     pairs = zip(to_bytes(images).cpu().numpy(), to_labels(parsing).cpu().numpy(), strict=True)
     return [Generated(*pair) for pair in pairs]
-
-
-def _repeat(tree: Any, count: int) -> Any:
-    """Every tensor of nested tuples and lists, a batch of one, as a batch of `count` without a copy."""
-    if isinstance(tree, torch.Tensor):
-        return tree.expand(count, *tree.shape[1:])
-    if isinstance(tree, list):
-        return [_repeat(each, count) for each in tree]
-    if isinstance(tree, tuple):
-        return type(tree)(*(_repeat(each, count) for each in tree))
-    return tree

@@ -1,7 +1,8 @@
 """How a replica draws: jobs of one model, gathered into a batch, become pictures or refusals, one for each.
 
 A batch is as strong as its weakest member unless somebody cares: a job that cannot be drawn, or whose deadline has
-passed, is answered alone, and when a whole batch fails each of its jobs is drawn by itself.
+passed, is answered alone, and when a whole batch fails each of its jobs is drawn by itself. Of the sources in new poses
+only those are encoded that no earlier batch left in the cache.
 """
 
 import logging
@@ -13,13 +14,21 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from spt_dist.body import Joint, Label
+from spt_dist.encodings import Encodings, source_key
 from spt_dist.infer import Generated, Predictor
-from spt_dist.person import Person
+from spt_dist.person import JointArray, Person
 from spt_dist.serve.following import weights_digest
 from spt_dist.serve.orders import DeadlineError, Drawn, EditOrder, Job, PoseOrder, RequestError, TransferOrder
 
 Outcome: TypeAlias = Drawn | RequestError | DeadlineError | RuntimeError
 logger = logging.getLogger(__name__)
+
+
+class Posed(NamedTuple):
+    """A person drawn in a new pose, and whether the source was encoded before; None: nothing was looked up."""
+
+    drawn: Generated
+    cached: bool | None
 
 
 class LoadedModel(NamedTuple):
@@ -43,45 +52,56 @@ class LoadedModel(NamedTuple):
         return cls(predictor, weights_digest(folder))
 
 
-def draw_jobs(predictor: Predictor, digest: str, jobs: Sequence[Job], painter_since: float) -> list[Outcome]:
-    """Each job's picture, or why there is none; the jobs in new poses are drawn in one pass of the networks."""
+def draw_jobs(
+    model: LoadedModel, jobs: Sequence[Job], painter_since: float, encodings: Encodings | None = None
+) -> list[Outcome]:
+    """Each job's picture, or why there is none; the jobs in new poses are drawn in one pass of the networks.
+
+    `encodings` keeps their sources; without it nothing is kept.
+    """
     start = time.perf_counter()
-    found: dict[int, Generated | Exception] = {}
+    found: dict[int, Generated | Posed | Exception] = {}
     posed = []
     for index, job in enumerate(jobs):
         try:
             if job.left_s <= 0:
                 raise DeadlineError("the deadline passed while the order waited")
             if isinstance(job.order, PoseOrder):
-                _check_pose(predictor, job.order)
+                _check_pose(model.predictor, job.order)
                 posed.append(index)
             else:
-                found[index] = _draw_alone(predictor, job)
+                found[index] = _draw_alone(model.predictor, job)
         except Exception as error:  # noqa: BLE001 - it belongs to this job alone
             found[index] = error
-    found |= dict(zip(posed, _draw_together(predictor, [jobs[index] for index in posed]), strict=True))
+    drawn = _draw_together(model, [jobs[index] for index in posed], encodings)
+    found |= dict(zip(posed, drawn, strict=True))
     stages = {"draw": time.perf_counter() - start}
     batch = max(1, len(posed))
-    return [_outcome(found[index], job, digest, stages, painter_since, batch) for index, job in enumerate(jobs)]
+    return [_outcome(found[index], job, model.digest, stages, painter_since, batch) for index, job in enumerate(jobs)]
 
 
-def _draw_together(predictor: Predictor, jobs: Sequence[Job]) -> Sequence[Generated | Exception]:
+def _draw_together(model: LoadedModel, jobs: Sequence[Job], encodings: Encodings | None) -> Sequence[Posed | Exception]:
     if not jobs:
         return []
     try:
-        return _draw_poses(predictor, jobs)
+        return _draw_poses(model, [job.order for job in jobs if isinstance(job.order, PoseOrder)], encodings)
     except Exception as error:
         if len(jobs) == 1:
             return [error]
         logger.exception("a batch of %d failed; each is drawn alone", len(jobs))
-        return [found for job in jobs for found in _draw_together(predictor, [job])]
+        return [found for job in jobs for found in _draw_together(model, [job], encodings)]
 
 
-def _draw_poses(predictor: Predictor, jobs: Sequence[Job]) -> list[Generated]:
-    orders = [job.order for job in jobs if isinstance(job.order, PoseOrder)]
-    images, labels, joints = zip(*(order.source for order in orders), strict=True)
-    targets, sizes = [order.target_joints for order in orders], [order.target_size for order in orders]
-    return predictor.generate_batch(images, labels, joints, targets, sizes)
+def _draw_poses(model: LoadedModel, orders: Sequence[PoseOrder], encodings: Encodings | None) -> list[Posed]:
+    predictor, people = model.predictor, [Person(*order.source) for order in orders]
+    targets = [_target(predictor, order) for order in orders]
+    cached: Sequence[bool | None] = [None] * len(people)
+    if encodings is None:
+        encoded = predictor.encode_people(people)
+    else:
+        keys = [source_key(model.digest, *person) for person in people]
+        encoded, cached = encodings.gather(keys, lambda places: predictor.encode_people([people[at] for at in places]))
+    return [Posed(*pair) for pair in zip(predictor.draw_encoded(encoded, targets), cached, strict=True)]
 
 
 def _draw_alone(predictor: Predictor, job: Job) -> Generated:
@@ -96,19 +116,25 @@ def _draw_alone(predictor: Predictor, job: Job) -> Generated:
 
 
 def _check_pose(predictor: Predictor, order: PoseOrder) -> None:
-    height, width = order.source.labels.shape
     try:
-        predictor.frame_target(order.target_joints, order.target_size or (height, width))
+        _target(predictor, order)
     except ValueError as error:
         raise RequestError("target_joints", str(error)) from None
 
 
+def _target(predictor: Predictor, order: PoseOrder) -> JointArray:
+    """The wanted joints in the networks' frame."""
+    height, width = order.source.labels.shape
+    return predictor.frame_target(order.target_joints, order.target_size or (height, width))
+
+
 def _outcome(
-    found: Generated | Exception, job: Job, digest: str, stages: dict[str, float], since: float, posed: int
+    found: Generated | Posed | Exception, job: Job, digest: str, stages: dict[str, float], since: float, posed: int
 ) -> Outcome:
+    if isinstance(found, Posed):
+        return Drawn(*found.drawn, digest, stages, since, posed, found.cached)
     if isinstance(found, Generated):
-        batch = posed if isinstance(job.order, PoseOrder) else 1
-        return Drawn(found.image, found.labels, digest, stages, since, batch)
+        return Drawn(*found, digest, stages, since)
     if isinstance(found, RequestError | DeadlineError):
         return found
     logger.error("request %s failed", job.request_id, exc_info=found)

@@ -39,7 +39,10 @@ class Painter:
         import torch
         from spt_kernels import keep_memory
 
+        from spt_dist.encodings import Encodings
+
         keep_memory()
+        self.encodings = Encodings(limits.cache_bytes) if limits.cache_bytes else None
         torch.set_num_threads(max(1, round(limits.cpus_per_replica)))
         device = "cuda" if limits.gpus_per_replica else "cpu"
 
@@ -82,7 +85,7 @@ class Painter:
         # Serve never mixes models in a batch. In a thread: meanwhile the replica takes in the jobs of the next one.
         loaded = await self.load(key_of(jobs[0].model))
         async with self.brush:
-            return await asyncio.to_thread(draw_jobs, loaded.predictor, loaded.digest, jobs, self.since)
+            return await asyncio.to_thread(draw_jobs, loaded, jobs, self.since, self.encodings)
 
 
 class Front:
