@@ -8,11 +8,14 @@ read; the OpenAPI document is written from the same tables.
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
+
 from spt_dist import config
 from spt_dist.applications import parse_labels
-from spt_dist.body import CLOTHING_LABELS, Joint
+from spt_dist.body import CLOTHING_LABELS, Joint, Label
 from spt_dist.edits import EDITS, edit_labels
-from spt_dist.serve.answers import FORMATS
+from spt_dist.provenance import encode
+from spt_dist.serve.answers import FORMATS, as_text
 from spt_dist.serve.orders import EditOrder, Order, PoseOrder, RequestError, Source, TransferOrder
 from spt_dist.serve.request import check_same_size, read_joints, read_labels, read_poses, read_source
 
@@ -25,6 +28,15 @@ POSE_EXAMPLE = [
     [36, 10, 1], None,
 ]  # fmt: skip
 
+EXAMPLE_SIZE = (96, 64)  # height, width in px of the examples' pictures
+
+
+def _example(pixels: np.ndarray) -> str:
+    return as_text(encode(pixels, "png"))
+
+
+_PHOTO = _example(np.full((*EXAMPLE_SIZE, 3), 180, np.uint8))
+_MAP = _example(np.repeat([[Label.UPPER], [Label.PANTS]], 48, 0).astype(np.uint8).repeat(EXAMPLE_SIZE[1], 1))
 _JOINT = {"type": ["array", "null"], "items": {"type": "number"}, "minItems": 2, "maxItems": 3}
 _JOINTS = {"type": "array", "items": _JOINT, "minItems": len(Joint), "maxItems": len(Joint)}
 _SIDE = {"type": "integer", "minimum": 1, "maximum": 10_000}
@@ -55,8 +67,8 @@ def _joints(whose: str) -> Field:
 
 
 FIELDS: Mapping[str, Field] = {
-    "image": Field("file", "the photo: JPEG, PNG or WebP"),
-    "parsing": Field("file", "its parsing map: PNG, one channel, labels 0 to 9, of the photo's size"),
+    "image": Field("file", "the photo: JPEG, PNG or WebP", example=_PHOTO),
+    "parsing": Field("file", "its parsing map: PNG, one channel, labels 0 to 9, of the photo's size", example=_MAP),
     "source_joints": _joints("the person"),
     "target_joints": Field(
         "json",
@@ -66,15 +78,16 @@ FIELDS: Mapping[str, Field] = {
         POSE_EXAMPLE,
     ),
     "poses": Field(
-        "json", "a list of poses, each as `target_joints`", {"type": "array", "items": _POSE, "minItems": 1}
+        "json",
+        "a list of poses, each as `target_joints`",
+        {"type": "array", "items": _POSE, "minItems": 1},
+        [POSE_EXAMPLE],
     ),
-    "giver_image": Field("file", "the photo of whoever gives the clothes"),
-    "giver_parsing": Field("file", "its parsing map"),
+    "giver_image": Field("file", "the photo of whoever gives the clothes", example=_PHOTO),
+    "giver_parsing": Field("file", "its parsing map", example=_MAP),
     "giver_joints": _joints("the giver"),
     "labels": Field("text", "what to take over, by names of `/v1/body`, with commas", example=_CLOTHES),
-    "edit": Field(
-        "text", "a named edit of the parsing map", {"type": "string", "enum": list(EDITS)}, next(iter(EDITS))
-    ),
+    "edit": Field("text", "a named edit of the parsing map", {"type": "string", "enum": list(EDITS)}, "pants-to-skirt"),
     "new_parsing": Field("file", "or the whole edited map: PNG, as `parsing`"),
     "model": Field("text", "one of `/v1/models`; the first without"),
     "format": Field("text", "of the picture", {"type": "string", "enum": list(FORMATS)}, "png"),

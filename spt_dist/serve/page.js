@@ -5,6 +5,7 @@ const find = (id) => document.getElementById(id);
 const rgb = (colour) => `rgb(${colour.join(",")})`;
 
 let body; // joints, labels and bones, from /v1/body
+let key = ""; // of the endpoint, where it wants one; forgotten with the page
 let asked = null; // the AbortController of the request under way
 
 function element(name, attributes = {}, ...children) {
@@ -163,12 +164,18 @@ async function send(parts, signal, wanted) {
   for (;;) {
     let answer;
     try {
-      answer = await fetch("v1/generate", { method: "POST", body: parts, headers: { Accept: "application/json" }, signal });
+      const headers = { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
+      answer = await fetch("v1/generate", { method: "POST", body: parts, headers, signal });
     } catch (error) {
       throw signal.aborted ? error : new Error("The endpoint does not answer. Is it still running?");
     }
+    find("key-form").hidden = answer.status !== 401;
+    if (answer.status === 401) {
+      find("key").focus();
+      throw new Error(key ? "The endpoint does not know this key." : "The endpoint draws for those who have a key.");
+    }
     if (answer.ok) return answer.json();
-    if (answer.status === 503 && wanted()) {
+    if ((answer.status === 503 || answer.status === 429) && wanted()) {
       await new Promise((done) => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
       continue;
     }
@@ -223,5 +230,10 @@ own("own-pose", "own-pose-problem", async () => {
 
 find("choice").addEventListener("change", (event) => event.target.type === "radio" && ask());
 find("choice").addEventListener("submit", (event) => event.preventDefault());
+find("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key = find("key").value.trim();
+  ask();
+});
 find("again").addEventListener("click", () => (body ? ask() : location.reload()));
 openGallery().catch((error) => say(`The gallery did not load: ${error.message}`, true));

@@ -99,6 +99,8 @@ def request_body(operation: Operation) -> dict[str, Any]:
             "additionalProperties": False,
         }
         content[kind] = {"schema": schema}
+    found = {name: FIELDS[name].example for name in operation.fields}
+    content[JSON]["example"] = {name: example for name, example in found.items() if example is not None}
     return {"required": True, "content": content}
 
 

@@ -1,6 +1,8 @@
 """The documents that the endpoint answers with; FastAPI writes openapi.json from them."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+LONGEST_MESSAGE = 600  # characters; a message repeats what was sent, which may be of any length
 
 
 class Problem(BaseModel):
@@ -9,6 +11,12 @@ class Problem(BaseModel):
     field: str = Field(description="the field at fault; `body` for the request as a whole, empty if it is not yours")
     message: str = Field(description="what was found, and what to send instead")
     request_id: str = Field(description="of the header `X-Request-Id`; the endpoint's log has it too")
+
+    @field_validator("message")
+    @classmethod
+    def _shorten(cls, text: str) -> str:
+        half = LONGEST_MESSAGE // 2
+        return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} … {text[-half:]}"
 
 
 class Refusal(BaseModel):

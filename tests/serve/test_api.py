@@ -127,6 +127,17 @@ def test_the_documented_example_pose_is_accepted(client, parts):
     assert post(client, parts).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["generate", "poses", "transfer", "edit"])
+def test_the_documented_example_is_drawn(studio, connect, tmp_path, name):
+    client = connect(build_api(studio, tmp_path, config.Serve()))
+    api = client.get("/openapi.json").json()
+    example = api["paths"][f"/v1/{name}"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    answer = client.post(f"/v1/{name}", json=example)
+    assert answer.status_code == 200, answer.text
+    assert '"error"' not in answer.text[:200]
+    assert len(studio.jobs) == 1
+
+
 def _references(node):
     if isinstance(node, dict):
         if isinstance(node.get("$ref"), str):

@@ -46,6 +46,15 @@ def test_bad_json_field_is_named(client, parts, field, value, status):
     assert problem(client.post("/v1/generate", content=body, headers=kind), status)["field"] == field
 
 
+def test_a_refusal_repeats_no_more_than_a_part_of_what_was_sent(client, parts):
+    giver = {"giver_image": parts["image"], "giver_parsing": parts["parsing"]}
+    data = {"source_joints": parts["source_joints"], "giver_joints": parts["source_joints"], "labels": "[" * 5000}
+    answer = client.post("/v1/transfer", files={name: parts[name] for name in ("image", "parsing")} | giver, data=data)
+    message = problem(answer, 422)["message"]
+    assert len(message) < 700
+    assert message.endswith("r_leg")
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"), [(b"[1]", "json", 422), (b"[" * 10_000, "json", 400), (b"x", "xml", 415)]
 )
