@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from endpoint import post, problem, raising
 
+from spt_dist import config
+from spt_dist.serve.api import build_api
 from spt_dist.serve.orders import BusyError, DeadlineError
 from spt_dist.serve.request import read_image, read_labels
 
