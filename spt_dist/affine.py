@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 FLAT = 1e-8  # below this, relative to the largest, a singular value counts as zero: the points lie on a line
+TINY = 1e-30
+DIRECT_FLAT = 1e-12  # the same for its square, where squares are what is computed: they round at 1e-16
 
 
 def fit_affine(
@@ -58,3 +60,68 @@ def _frame(points: Tensor, used: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     variance = ((points - centre).square() * weight).sum(dim=(-2, -1), keepdim=True) / count
     spread = variance > FLAT
     return centre, (2 / torch.where(spread, variance, 1.0)).sqrt(), spread[..., 0, 0]
+
+
+def fit_affine_directly(
+    target: Float[Tensor, "n m 2"], source: Float[Tensor, "n m 2"], used: Bool[Tensor, "n m"]
+) -> tuple[Float[Tensor, "n 2 3"], Bool[Tensor, " n"]]:
+    """`fit_affine` without a singular value decomposition, for formats that know none.
+
+    With both sets centred, the normal matrix of the rows is `[[C, 0, -p], [0, C, -q], [-p', -q', s]]` beside what no
+    offset couples to: C is the targets' 2x2 covariance, p and q its products with the sources. Its smallest eigenvalue
+    is that of a symmetric 3x3 matrix, a cubic's root in closed form, and its vector is `(C - root)^-1 (p, q)`.
+    """
+    target_centre, target_scale, target_spread = _frame(target, used)
+    source_centre, source_scale, source_spread = _frame(source, used)
+    weight = used.to(target.dtype)[..., None]
+    xy = (target - target_centre) * target_scale * weight
+    uv = (source - source_centre) * source_scale * weight
+    covariance, products = xy.mT @ xy, xy.mT @ uv  # [n 2 2] each, the latter's columns p and q
+    xx, cross, yy = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]
+    first, mixed, _, second = (products @ products.mT).flatten(-2).unbind(-1)
+    rest = uv.square().sum(dim=(-2, -1))
+    half, spread = (xx + yy) / 2, ((xx - yy) / 2).square() + cross.square()
+    root = _smallest_root(
+        xx + yy + rest,
+        xx * yy - cross.square() + rest * (xx + yy) - first - second,
+        rest * (xx * yy - cross.square()) - yy * first - xx * second + 2 * cross * mixed,
+    )
+    exists = target_spread & source_spread & (half - spread.sqrt() > DIRECT_FLAT * half)
+    a, d = xx - root, yy - root
+    determinant = torch.where(exists, a * d - cross.square(), 1.0)[..., None, None]
+    inverse = torch.stack([d, -cross, -cross, a], dim=-1).unflatten(-1, (2, 2)) / determinant
+    linear = (inverse @ products).mT * target_scale / source_scale
+    return torch.cat([linear, source_centre.mT - linear @ target_centre.mT], dim=-1), exists
+
+
+def bound_stretch_directly(
+    affine: Float[Tensor, "n 2 3"], centre: Float[Tensor, "n 2"], max_stretch: float
+) -> Float[Tensor, "n 2 3"]:
+    """`bound_stretch` without a singular value decomposition.
+
+    A 2x2 matrix is a scaled turn plus a scaled mirror, of lengths t and m; its scales are `t + m` and `|t - m|`.
+    """
+    (a, b), (c, d) = (row.unbind(-1) for row in affine[..., :2].unbind(-2))
+    turn, mirror = torch.stack([a + d, c - b], dim=-1) / 2, torch.stack([a - d, c + b], dim=-1) / 2
+    t, m = (part.square().sum(dim=-1).sqrt() for part in (turn, mirror))
+    larger = (t + m).clamp(1 / max_stretch, max_stretch)
+    smaller = (t - m).abs().clamp(1 / max_stretch, max_stretch) * torch.where(t < m, -1.0, 1.0)
+    turn = turn * ((larger + smaller) / 2 / t.clamp(min=TINY))[..., None]
+    mirror = mirror * ((larger - smaller) / 2 / m.clamp(min=TINY))[..., None]
+    (x, y), (u, v) = turn.unbind(-1), mirror.unbind(-1)
+    linear = torch.stack([x + u, v - y, v + y, x - u], dim=-1).unflatten(-1, (2, 2))
+    offset = affine[..., 2:] + (affine[..., :2] - linear) @ centre[..., None]
+    return torch.cat([linear, offset], dim=-1)
+
+
+def _smallest_root(trace: Tensor, middle: Tensor, determinant: Tensor) -> Tensor:
+    """Of `x^3 - trace x^2 + middle x - determinant`, whose roots are real: a cosine, and two of Newton's steps."""
+    mean = trace / 3
+    radius = ((mean.square() - middle / 3).clamp(min=0)).sqrt()
+    height = (2 * mean**3 - mean * middle + determinant) / 2 / radius.clamp(min=TINY) ** 3
+    root = mean + 2 * radius * ((height.clamp(-1, 1).acos() + 2 * torch.pi) / 3).cos()
+    for _ in range(2):
+        value = ((root - trace) * root + middle) * root - determinant
+        slope = (3 * root - 2 * trace) * root + middle
+        root = root - torch.where(slope > TINY, value / slope.clamp(min=TINY), 0.0)
+    return root
