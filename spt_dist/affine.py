@@ -9,6 +9,7 @@ from torch import Tensor
 
 FLAT = 1e-8  # below this, relative to the largest, a singular value counts as zero: the points lie on a line
 TINY = 1e-30
+NEWTON_STEPS = 16
 DIRECT_FLAT = 1e-12  # the same for its square, where squares are what is computed: they round at 1e-16
 
 
@@ -69,7 +70,7 @@ def fit_affine_directly(
 
     With both sets centred, the normal matrix of the rows is `[[C, 0, -p], [0, C, -q], [-p', -q', s]]` beside what no
     offset couples to: C is the targets' 2x2 covariance, p and q its products with the sources. Its smallest eigenvalue
-    is that of a symmetric 3x3 matrix, a cubic's root in closed form, and its vector is `(C - root)^-1 (p, q)`.
+    is that of a symmetric 3x3 matrix, a cubic's root, and its vector is `(C - root)^-1 (p, q)`.
     """
     target_centre, target_scale, target_spread = _frame(target, used)
     source_centre, source_scale, source_spread = _frame(source, used)
@@ -115,12 +116,12 @@ def bound_stretch_directly(
 
 
 def _smallest_root(trace: Tensor, middle: Tensor, determinant: Tensor) -> Tensor:
-    """Of `x^3 - trace x^2 + middle x - determinant`, whose roots are real: a cosine, and two of Newton's steps."""
-    mean = trace / 3
-    radius = ((mean.square() - middle / 3).clamp(min=0)).sqrt()
-    height = (2 * mean**3 - mean * middle + determinant) / 2 / radius.clamp(min=TINY) ** 3
-    root = mean + 2 * radius * ((height.clamp(-1, 1).acos() + 2 * torch.pi) / 3).cos()
-    for _ in range(2):
+    """Of `x^3 - trace x^2 + middle x - determinant`, whose roots are real and not negative: Newton's steps from 0.
+
+    From the left of all roots they never pass the first.
+    """
+    root = torch.zeros_like(trace)
+    for _ in range(NEWTON_STEPS):
         value = ((root - trace) * root + middle) * root - determinant
         slope = (3 * root - 2 * trace) * root + middle
         root = root - torch.where(slope > TINY, value / slope.clamp(min=TINY), 0.0)

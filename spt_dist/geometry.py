@@ -74,7 +74,7 @@ def frame_quads(like: Tensor, size: tuple[int, int]) -> Quads:
     """The quadrilateral round the whole picture, for every sample of `like`: [b 1 4 2]."""
     height, width = size
     frame = [[-1, -1], [width, -1], [width, height], [-1, height]]
-    return torch.tensor(frame, dtype=torch.float64, device=like.device).expand(len(like), 1, 4, 2)
+    return torch.tensor(frame, dtype=torch.float64, device=like.device).expand(like.shape[0], 1, 4, 2)
 
 
 def part_masks(joints: Joints, size: tuple[int, int]) -> Bool[Tensor, "b 10 h w"]:
