@@ -4,6 +4,7 @@ Our own ops and singular value decompositions mean nothing outside. While `plain
 geometry compute with the ops' definitions instead, which a trace then records.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
@@ -18,9 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spt_dist.affine import bound_stretch_directly, fit_affine_directly
+from spt_dist.body import Label
 from spt_dist.geometry import heatmaps, part_warps
 from spt_dist.infer import Predictor
-from spt_dist.body import Label
 from spt_dist.models.inputs import parsing_to_read, to_bytes, to_float, to_labels
 from spt_dist.types import ImageBytes, Joints, LabelBytes
 
@@ -30,7 +31,9 @@ class Drawing(nn.Module):
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__()
-        self.semantic, self.appearance = predictor.semantic, predictor.appearance
+        # In training a network forgets what `prepare` kept.
+        self.semantic = copy.deepcopy(predictor.semantic).train().eval().cpu()
+        self.appearance = copy.deepcopy(predictor.appearance).train().eval().cpu()
         self.settings, self.size = predictor.settings, predictor.size
 
     def forward(

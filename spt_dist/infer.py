@@ -11,6 +11,7 @@ back at that size with the parsing map that H_S predicted.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -80,6 +81,11 @@ class Predictor:
         settings = config.from_tree(card["config"], source=f"{folder}/card.json")
         semantic, appearance = (prepare(modules[name].to(device)) for name in ("semantic", "appearance"))
         return cls(semantic, appearance, settings, card.get("frame", "person"))
+
+    def at(self, size: tuple[int, int]) -> "Predictor":
+        """The same networks for pictures of another size (height, width), heat maps as wide in px as before."""
+        settings = replace(self.settings, data=replace(self.settings.data, image_size=size))
+        return Predictor(self.semantic, self.appearance, settings, self.how)
 
     def generate(
         self,
