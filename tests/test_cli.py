@@ -13,7 +13,7 @@ import pytest
 SPT = str(Path(sys.executable).with_name("spt"))
 VERBS = (
     "demo", "draw", "pack", "pairs", "train", "evaluate", "ablation", "convert",
-    "generate", "transfer", "edit", "poses", "serve", "export", "bench",
+    "generate", "transfer", "edit", "poses", "serve", "keys", "verify", "export", "bench",
 )  # fmt: skip
 
 
