@@ -19,29 +19,16 @@ import httpx
 import numpy as np
 import psutil
 import pytest
-import torch
 from PIL import Image
 from processes import wait_for
+from untrained import PEOPLE, untrained_run
 
 from spt_dist import config
 from spt_dist.body import Label
-from spt_dist.data.schema import Sample
 from spt_dist.infer import Person, Predictor
-from spt_dist.models.appearance import AppearanceGenerator
-from spt_dist.models.semantic import SemanticGenerator
-from spt_dist.models.weights import save_weights
 from spt_dist.provenance import encode, read
-from spt_dist.serve.page import export_gallery
 
 SPT = str(Path(sys.executable).with_name("spt"))
-SIZE = (64, 32)
-PEOPLE = 6
-SMALL = config.from_tree(
-    {
-        "data": {"image_size": SIZE},
-        "networks": {"semantic": {"widths": [8, 8, 8]}, "appearance": {"widths": [8, 8, 8], "warped_levels": 2}},
-    }
-)
 
 
 class Endpoint(NamedTuple):
@@ -49,29 +36,6 @@ class Endpoint(NamedTuple):
     run: Path
     other: Path  # a second run, served as `other`
     process: subprocess.Popen
-
-
-def people() -> Iterator[Sample]:
-    """Noise with labels in blocks, and joints anywhere in the picture."""
-    random = np.random.default_rng(0)
-    for index in range(PEOPLE):
-        image = random.integers(0, 256, (*SIZE, 3)).astype(np.uint8)
-        labels = random.integers(0, 10, (SIZE[0] // 8, SIZE[1] // 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-        joints = np.column_stack([random.uniform(1, side - 2, 18) for side in (SIZE[1], SIZE[0])] + [np.ones(18)])
-        yield Sample(f"person {index}", image, labels, joints.round(1).astype(np.float32))
-
-
-def untrained_run(folder: Path, seed: int = 0) -> Path:
-    torch.manual_seed(seed)
-    networks = SMALL.networks
-    modules = {
-        "semantic": SemanticGenerator(networks.semantic),
-        "appearance": AppearanceGenerator(networks.appearance),
-    }
-    save_weights(folder / "weights", modules, {"config": config.to_tree(SMALL), "frame": "person"})
-    (folder / "config.json").write_text(json.dumps(config.to_tree(SMALL)))
-    assert export_gallery(folder, people()) == PEOPLE
-    return folder
 
 
 @pytest.fixture(scope="module")
