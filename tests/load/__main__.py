@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.load import report, scenarios
+from tests.load import faults, report, scenarios
 from tests.load.findings import Findings
 
 SCENARIOS = {
@@ -19,6 +19,10 @@ SCENARIOS = {
     "pressure": scenarios.pressure,
     "deadlines": scenarios.deadlines,
     "models": scenarios.models,
+    "update": faults.update,
+    "replica": faults.replica,
+    "node": faults.node,
+    "drain": faults.drain,
 }
 console = Console(stderr=True)
 

@@ -136,7 +136,7 @@ def test_job_of_a_lost_painter_goes_to_another_once(app, job, picture, caplog):
     assert asked.call_count == 2
     assert "a Painter was lost (ActorDiedError)" in caplog.text
     deadly, asked = front(app, ActorDiedError(), ActorDiedError())
-    with pytest.raises(ActorDiedError):
+    with pytest.raises(BusyError, match="a replica was lost twice over it; try again in 5 s"):
         asyncio.run(deadly.draw(job))
     assert asked.call_count == 2
     full, _ = front(app, ActorDiedError(), BackPressureError(num_queued_requests=1, max_queued_requests=1))
