@@ -37,6 +37,7 @@ from spt_dist.serve.replicas import APPLICATION, Front, Painter, key_of
 FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HEAD = "node:__internal_head__"  # Ray's name: `Front` is there, where the cluster ends anyhow, so others may be lost
 
 _QUIET = LoggingConfig(log_level="WARNING", enable_access_log=False)
 _is_own = False  # whether `run` started this process's Ray
@@ -76,7 +77,7 @@ def run(runs: Mapping[str, Path], config: config.Serve, *, blocking: bool) -> st
     try:
         _start_ray(config)
         options = {"host": config.host, "port": port}
-        serve.start(http_options=options, logging_config=_QUIET)
+        serve.start("HeadOnly", options, logging_config=_QUIET)
         serve.run(_bind(models, config), name=APPLICATION, route_prefix="/", logging_config=_QUIET)
     except BaseException:
         shutdown()
@@ -182,7 +183,7 @@ def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
         max_ongoing_requests=waiting + FRONT_HEADROOM,
         graceful_shutdown_timeout_s=limits.deadline_s,
         user_config={"follow": limits.follow_s > 0},
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "resources": {HEAD: 0.001}},
     )(serve.ingress()(Front))
     return front.bind(painter.bind(limits), models, limits)
 

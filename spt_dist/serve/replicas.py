@@ -9,13 +9,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from spt_dist import config
@@ -60,10 +61,15 @@ class Painter:
         self.since = time.time()
 
     async def reconfigure(self, user_config: Mapping[str, list[str]]) -> None:
-        """Load models before the first job asks for them, the default last: it is the last to be unloaded."""
+        """Load models before the first job asks for them, the default last: it is the last to be unloaded.
+
+        The keys are those of the start; weights that have changed since are loaded when a job names them.
+        """
         open_log(self.log)
         for key in user_config["preload"][::-1]:
-            await self.load(key)
+            digest, _, folder = key.partition(":")
+            if digest == await asyncio.to_thread(weights_digest, Path(folder)):
+                await self.load(key)
         self.since = time.time()
 
     async def warm(self, key: str) -> None:
@@ -125,7 +131,7 @@ class Front:
         must not kill all.
 
         Raises:
-            BusyError: too many jobs wait already, or nobody was awake in time.
+            BusyError: too many jobs wait already, nobody was awake in time, or two replicas died over it.
             DeadlineError: it was not drawn in time.
             RequestError: it cannot be drawn; the message says why.
         """
@@ -140,6 +146,9 @@ class Front:
                 drawn = await self._ask(job)
         except BackPressureError:
             raise BusyError from None
+        except RayActorError as error:
+            logger.error("request %s lost two Painters (%s)", job.request_id, error)
+            raise BusyError("a replica was lost twice over it", 5) from None
         waited = time.perf_counter() - start - sum(drawn.stages.values())
         return drawn._replace(stages={"queue": max(0.0, waited), **drawn.stages})
 
@@ -159,7 +168,7 @@ class Front:
             raise
 
     async def _follow(self) -> None:
-        """Serve new weights when their files have rested for a round: a `Painter` loads them, then all jobs name them.
+        """Serve new weights when their files have rested for a round: all `Painter`s load them, then jobs name them.
 
         Nothing is taken away from requests under way.
         """
@@ -179,7 +188,8 @@ class Front:
 
     async def _take_up(self, model: Model) -> None:
         new = model._replace(digest=await asyncio.to_thread(weights_digest, model.folder))
-        await self.painter.options(multiplexed_model_id=key_of(new)).warm.remote(key_of(new))
+        with suppress(DeploymentUnavailableError):  # all asleep: whoever wakes loads what it is asked for
+            await self.painter.broadcast("warm", key_of(new)).results_async()
         self.models = {**self.models, new.id: new}
         logger.warning("%s is served with new weights, %s", new.id, new.digest)
 

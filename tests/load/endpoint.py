@@ -79,9 +79,9 @@ class Endpoint:
         found = Batches(0.0, 0.0, {})
         for family in text_string_to_metric_families(answer.text):
             for name, labels, value, *_ in family.samples:
-                if name == f"{BATCHES}_sum":
+                if name == f"{BATCHES}_count":
                     found = found._replace(pictures=found.pictures + value)
-                elif name == f"{BATCHES}_count":
+                elif name == "spt_batches_total":
                     found = found._replace(batches=found.batches + value)
                 elif name == f"{BATCHES}_bucket":
                     found.at_most[labels["le"]] = found.at_most.get(labels["le"], 0.0) + value
