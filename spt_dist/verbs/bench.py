@@ -2,12 +2,14 @@
 
 import os
 import platform
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import app, size_px
+from spt_dist.verbs.shared import BOX, app, find_run, size_px
 
 if TYPE_CHECKING:
     from spt_dist.bench_steps_rows import Job, StepRow
@@ -163,14 +165,48 @@ def bench_ranks(
         _write_json(json_file, {"config": str(file)} | asdict(found))
 
 
-def _write_json(file: Path, tree: dict) -> None:
+@bench_app.command("serve")
+def bench_serve(
+    size: Side = "256",
+    config: StepConfig = None,
+    repeats: Repeats = 10,
+    threads: Threads = 2,
+    runtimes: Annotated[str, typer.Option(help="Beside published and ours.")] = "inductor,onnxruntime,openvino",
+    run: Annotated[Path, typer.Option(help="The trained generators; the model in the box without.")] = BOX,
+    json_file: JsonFile = None,
+) -> None:
+    """Time one picture by every runtime, the trained model's pace at that size, and what kept sources save."""
+    from rich.console import Console
+
+    from spt_dist import bench_serve
+    from spt_dist.bench_backends import measure
+    from spt_dist.infer import Predictor
+    from spt_dist.models.weights import weights_folder
+
+    job, say = _job(size, config, repeats, threads, False), partial(typer.echo, err=True)
+    names = tuple(name for name in runtimes.split(",") if name)
+    before = os.getloadavg()[0]
+    directions = measure(job.settings, repeats, threads, names, say)
+    side = job.settings.data.image_size
+    predictor = Predictor.load(weights_folder(find_run(str(run)))).at(side)
+    pace, share = bench_serve.paces(predictor, repeats), bench_serve.shares(predictor, repeats)
+    kept = [bench_serve.cache(predictor.at(each), repeats) for each in ((64, 64), side)]
+    tree = bench_serve.to_tree(directions, pace, share, kept, job.settings)
+    for table in bench_serve.to_tables(tree):
+        Console().print(table)
+    if json_file:
+        load = {"threads": threads, "repeats": repeats, "load": (before, os.getloadavg()[0])}
+        _write_json(json_file, tree | load, ("torch", "onnxruntime", "openvino"))
+
+
+def _write_json(file: Path, tree: dict, packages: Sequence[str] = ("torch", "deepspeed")) -> None:
     """Write measured numbers, with what they were measured on."""
     import json
     from importlib.metadata import version
 
     from spt_kernels.bench.rows import commit
 
-    versions = {name: version(name) for name in ("torch", "deepspeed")}
+    versions = {name: version(name) for name in packages}
     made_by = {"machine": platform.platform(), "cores": os.cpu_count(), **versions, "commit": commit()}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(tree | {"made_by": made_by}, indent=1) + "\n")
