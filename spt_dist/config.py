@@ -198,6 +198,7 @@ class Serve:
     upscale_delay_s: Weight = 5.0  # Ray Serve's own 30 s is longer than most bursts
     downscale_delay_s: Weight = 60.0  # and its 600 s keeps a second copy of the networks for ten minutes
     cache_bytes: Annotated[int, Field(ge=0)] = 256_000_000  # of encoded sources that a replica keeps; 0: none
+    compile: bool = False  # the networks, batch size by batch size when a model loads; on a GPU into CUDA graphs
     models_per_replica: Count = 4  # kept loaded; of more the one that was asked for least recently goes
     follow_s: Weight = 5.0  # how often new weights in a run's folder are looked for; 0: never
     deadline_s: Annotated[float, Field(gt=0)] = 30.0  # of a request, from arrival to picture, unless it asks for less

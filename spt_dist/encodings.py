@@ -35,6 +35,10 @@ class Encoded(NamedTuple):
         """Each source as a batch of one, which holds no memory beyond its own."""
         return [_map(lambda tensor, at=at: _own(tensor[at : at + 1]), self) for at in range(len(self.joints))]
 
+    def clone(self) -> "Encoded":
+        """The same in memory of its own."""
+        return _map(torch.clone, self)
+
     def repeat(self, count: int) -> "Encoded":
         """A batch of one as a batch of `count`, without a copy."""
         return _map(lambda tensor: tensor.expand(count, *tensor.shape[1:]), self)

@@ -1,5 +1,7 @@
 """The cache of encoded sources: the same pictures with it, no more bytes than allowed, other weights find nothing."""
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -141,3 +143,28 @@ def test_the_bound_is_a_key_of_the_configuration():
     assert config.Serve().cache_bytes == 256_000_000
     with pytest.raises(config.ConfigError, match=r"serve\.cache_bytes"):
         config.from_tree({"serve": {"cache_bytes": -1}})
+
+
+COMPARE = """
+import numpy as np
+from spt_dist.data.synthetic import draw, sample_person, sample_pose
+from spt_dist.infer import Predictor
+
+def draw_two(predictor):
+    found = (draw(sample_person(rng), sample_pose(rng), predictor.size) for rng in map(np.random.default_rng, range(2)))
+    images, labels, joints = zip(*found)
+    return np.stack([drawn.image for drawn in predictor.generate_batch(images, labels, joints, joints[::-1])])
+
+predictor = Predictor.load().at((64, 32))
+plain = draw_two(predictor)
+predictor.compile()
+print(max(np.abs(plain.astype(int) - draw_two(predictor)).max() for _ in range(2)))
+"""
+
+
+@pytest.mark.slow
+def test_compiled_networks_draw_the_same():
+    # In a process of its own: Dynamo cannot trace the checks that tests put into every function.
+    said = subprocess.run([sys.executable, "-c", COMPARE], capture_output=True, text=True, timeout=280, check=False)
+    assert said.returncode == 0, said.stderr
+    assert int(said.stdout) <= 1

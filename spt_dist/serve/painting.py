@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from spt_dist import config
 from spt_dist.body import Joint, Label
 from spt_dist.encodings import Encodings, source_key
 from spt_dist.infer import Generated, Predictor
@@ -38,17 +39,21 @@ class LoadedModel(NamedTuple):
     digest: str
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> "LoadedModel":
-        """Read a `weights` folder and draw a picture of nothing, whose price no request shall pay.
+    def load(cls, folder: Path, device: str, limits: config.Serve) -> "LoadedModel":
+        """Read a `weights` folder and draw pictures of nothing, whose price no request shall pay.
 
         Raises:
             ValueError: the folder is not whole.
         """
         predictor = Predictor.load(folder, device)
+        if limits.compile:
+            predictor.compile()
         height, width = predictor.size
         labels = np.full((height, width), Label.UPPER, np.uint8)
         joints = np.full((len(Joint), 3), (width / 2, height / 2, 1), np.float32)
-        predictor.generate(np.zeros((height, width, 3), np.uint8), labels, joints, joints)
+        image = np.zeros((height, width, 3), np.uint8)
+        for count in range(1, limits.max_batch + 1) if limits.compile else (1,):  # every size is compiled for itself
+            predictor.generate_batch([image] * count, [labels] * count, [joints] * count, [joints] * count)
         return cls(predictor, weights_digest(folder))
 
 

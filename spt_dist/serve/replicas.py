@@ -50,7 +50,7 @@ class Painter:
         async def load(key: str) -> "LoadedModel":
             from spt_dist.serve.painting import LoadedModel
 
-            return await asyncio.to_thread(LoadedModel.load, Path(key.partition(":")[2]), device)
+            return await asyncio.to_thread(LoadedModel.load, Path(key.partition(":")[2]), device, limits)
 
         keep = serve.multiplexed(max_num_models_per_replica=limits.models_per_replica)
         self.load: Callable[[str], Awaitable[LoadedModel]] = cast(Any, keep)(load)
