@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= box
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo serve test test-fast test-cluster test-kernels fuzz native cubins bench ablation check format clean
+.PHONY: help setup demo serve test test-fast test-cluster test-kernels fuzz load-test native cubins bench ablation check format clean
 
 help:            ## list the targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  +##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/ \t/' | expand -t 14
@@ -40,6 +40,9 @@ test-fast: setup ## the tests that start no further processes
 
 fuzz: setup      ## 10,000 hostile requests to the endpoint
 	FUZZ=10000 $(BIN)/pytest -s tests/serve/test_fuzz.py
+
+load-test: setup ## the endpoint under load and faults (10 minutes): results/load.json and .png, docs/load.md
+	$(BIN)/python -m tests.load
 
 native: setup    ## build the compiled CPU forms again
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -25,7 +25,7 @@ from spt_dist.geometry import heatmaps, part_warps
 from spt_dist.infer import Predictor
 from spt_dist.models.inputs import to_bytes, to_labels, view
 from spt_dist.person import Person
-from spt_dist.serve.answers import encode
+from spt_dist.provenance import encode
 
 BATCHES = (1, 2, 4)
 RATIO_TARGET, PACE_TARGET, SHARE_TARGET = 2.5, 2.0, 0.05

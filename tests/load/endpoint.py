@@ -31,7 +31,7 @@ class Count(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """A count of batches: the pictures in them, how many they were, and how many of at most each size."""
+    """A count of batches: the pictures in them, how many they were, and the pictures in those of at most each size."""
 
     pictures: float
     batches: float
@@ -46,7 +46,7 @@ class Batches(NamedTuple):
         """How many there were of each size, from one bound to the next."""
         below, found = 0.0, {}
         for size, count in sorted(self.at_most.items(), key=lambda item: float(item[0])):
-            found[size], below = count - below, count
+            found[size], below = (count - below) / float(size), count
         return found
 
 
