@@ -85,7 +85,8 @@ def traffic(
         bodies, record, said = (Path(folder) / name for name in ("orders", "record", "said"))
         bodies.write_text("\n".join(json.dumps(order) for order in orders(endpoint, models)))
         command = [sys.executable, "-m", "locust", "-f", str(USERS), "--headless", "--only-summary"]
-        command += ["--host", endpoint.address, "--exit-code-on-error", "0", "--stop-timeout", str(deadline_s + HANG_S)]
+        command += ["--host", endpoint.address, "--exit-code-on-error", "0", "--stop-timeout"]
+        command += [str(round(deadline_s + HANG_S))]
         command += ["--orders", str(bodies), "--record", str(record), "--steps", steps]
         command += ["--patience", str(deadline_s + HANG_S), "--request-timeout", request_timeout]
         with said.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as locust:
