@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
 
 from spt_kernels import native
 from spt_kernels.tile_conv import reference
@@ -20,7 +21,7 @@ def forward_spread(x: Tensor, weight: Tensor, kernel: int, padding: int, reflect
     """The convolution with a weight that is spread already."""
     (b, _, h, w), outputs = x.shape, weight.shape[1]
     size = h + 2 * padding - kernel + 1, w + 2 * padding - kernel + 1
-    tiles = torch.bmm(weight, _gather(x, kernel, padding, reflect, size))
+    tiles = _multiply(weight, _gather(x, kernel, padding, reflect, size))
     return _scatter(tiles, (b, outputs, *size), kernel, 0, False, size, windows=False)
 
 
@@ -52,6 +53,13 @@ def _kernel_matrix(kernel: int) -> Tensor:
     """G on both sides at once: [36, k k]."""
     g = reference.transforms(kernel)[1]
     return torch.kron(g, g).float()
+
+
+def _multiply(weight: Tensor, tiles: Tensor) -> Tensor:
+    """[36 o c] times [36 c n], as a 1x1 convolution in groups: on some processors `bmm` takes 1.7 times as long."""
+    (numbers, outputs, channels), n = weight.shape, tiles.shape[2]
+    maps, kernels = tiles.view(1, numbers * channels, 1, n), weight.view(numbers * outputs, channels, 1, 1)
+    return conv2d(maps, kernels, groups=numbers).view(numbers, outputs, n)
 
 
 def _gather(
