@@ -89,7 +89,12 @@ def write(
         if path.suffix == ".pt2":
             torch.export.save(program, path)
             return
-        made = torch.onnx.export(program, dynamo=True, verbose=False, input_names=[*inputs], output_names=[*outputs])
+        names = {
+            "input_names": [*inputs],
+            "output_names": [*outputs],
+            "dynamic_shapes": tuple({0: "batch"} for _ in example),
+        }
+        made = torch.onnx.export(program, dynamo=True, verbose=False, **names)
         assert made is not None
         made.model.metadata_props.update(metadata or {})
         made.save(path, external_data=False)

@@ -39,6 +39,9 @@ def test_an_onnx_file_draws_what_the_networks_draw_and_says_what_it_takes(predic
     assert picture.dtype == parsing.dtype == np.uint8
     made = onnx.load(written.path)
     assert tuple(each.name for each in made.graph.input) == INPUTS
+    assert all(
+        each.type.tensor_type.shape.dim[0].dim_param == "batch" for each in (*made.graph.input, *made.graph.output)
+    )
     assert {each.domain for each in made.opset_import} == {""}
     assert {"frame": "whole", "size": "32x16"}.items() <= {prop.key: prop.value for prop in made.metadata_props}.items()
 
