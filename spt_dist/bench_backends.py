@@ -6,6 +6,7 @@ ops in it; the others read the file that `export` writes, in which our ops are s
 """
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,6 +115,9 @@ def _inductor(settings: config.Config, pairs: Pairs, generator: AppearanceGenera
         with torch.no_grad():
             return compiled(*inputs).numpy()
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Dynamo's, that it looks through `functools.cache`
+        draw()
     return draw
 
 
