@@ -30,9 +30,11 @@ def _latencies(axes: Axes, rows: dict[str, Any]) -> None:
         axes.bar(places, heights, 0.25, color=colour, label=percentile)
     axes.set_xticks(range(len(rows)), list(rows))
     axes.set_yscale("log")
+    axes.set_ylim(0.01, 60)
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.set(title="how long a picture took", ylabel="s")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend()
+    axes.legend(ncols=len(PERCENTILES), loc="upper left")
 
 
 def _batches(axes: Axes, rows: dict[str, Any]) -> None:
@@ -46,16 +48,19 @@ def _batches(axes: Axes, rows: dict[str, Any]) -> None:
 
 def _course(axes: Axes, name: str, row: dict[str, Any]) -> None:
     course = row["course"]
-    pace = axes.step(course["end_s"], course["pictures_per_s"], color=PACE, label="pictures/s")
+    axes.step(course["end_s"], course["pictures_per_s"], color=PACE)
     axes.set(title=f"{name}: {row['failures']} of {row['requests']} failed", xlabel="s")
     axes.set_ylim(0)
+    axes.set_ylabel("pictures/s", color=PACE)
     axes.tick_params(axis="y", colors=PACE)
     counts = axes.twinx()
     times = [time for time, _, _ in row["replicas"]]
-    drawn = counts.step(times, [n for _, n, _ in row["replicas"]], where="post", color=REPLICAS, label="replicas")
+    counts.step(times, [n for _, n, _ in row["replicas"]], where="post", color=REPLICAS)
+    counts.set_ylabel("replicas", color=REPLICAS)
     counts.set_ylim(0, max([2, *(n for _, n, _ in row["replicas"])]) + 0.5)
     counts.set_yticks(range(int(counts.get_ylim()[1]) + 1))
     counts.tick_params(axis="y", colors=REPLICAS)
-    marks = [axes.axvline(time, color=FAULT, linestyle="--", label=words) for time, words in row["marks"]]
-    axes.legend(handles=[*pace, *drawn, *marks], fontsize="x-small", loc="lower left")
+    for time, words in row["marks"]:
+        axes.axvline(time, color=FAULT, linestyle="--")
+        axes.text(time, 0.05, f" {words}", color=FAULT, fontsize="small", transform=axes.get_xaxis_transform())
     axes.set_xlim(min([-1.0, *(time for time in times if time > -5)]), max([*course["end_s"], *times]))
