@@ -207,9 +207,7 @@ class Serve:
     max_poses: Count = 64  # of one request to /v1/poses
     keys: str = ""  # a key file of `spt keys`; without one everybody who reaches the port may ask
     provenance: Literal["c2pa", "text", "off"] = "c2pa"  # what pictures say of themselves: `spt verify` reads it
-    identity: str = (
-        ""  # a folder with `chain.pem` and `key.pem` to sign by, made where empty; without one, of this start
-    )
+    identity: str = ""  # a folder with `chain.pem` and `key.pem` to sign by, made where there is none
     log: str = ""  # a file of JSON lines; without one standard error of the replicas
     traces: str = ""  # a collector of OpenTelemetry, such as http://127.0.0.1:4318/v1/traces; without one no traces
     cpus_per_replica: Weight = 1.0

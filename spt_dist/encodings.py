@@ -1,6 +1,6 @@
 """Encoded sources: batches of them, and a cache bounded in bytes, so that a photo which comes again costs a decoder.
 
-Half of what a picture costs depends on the source alone. A source is known by the digest of the weights and of the
+A part of what a picture costs depends on the source alone. A source is known by the digest of the weights and of the
 photo, parsing map and joints, so that other weights find nothing of what earlier ones encoded.
 """
 

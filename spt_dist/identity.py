@@ -44,6 +44,10 @@ class Identity(NamedTuple):
             key.touch(mode=0o600)
             key.write_text(made.key)
             chain.write_text(made.chain)
+        if missing := [str(file) for file in (chain, key) if not file.exists()]:
+            raise OSError(
+                f"the identity `{folder}` lacks `{missing[0]}`; bring it, or name an empty folder for a new one"
+            )
         return cls(chain.read_text(), key.read_text())
 
 

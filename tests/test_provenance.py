@@ -76,6 +76,14 @@ def test_a_signer_is_known_by_its_certificate(pixels, tmp_path):
     assert stat.S_IMODE((tmp_path / "own" / "key.pem").stat().st_mode) == 0o600
 
 
+def test_half_an_identity_is_never_completed(tmp_path):
+    Identity.open(tmp_path)
+    (tmp_path / "key.pem").unlink()
+    with pytest.raises(OSError, match=r"lacks `.*key\.pem`"):
+        Sealer("c2pa", str(tmp_path))
+    assert not (tmp_path / "key.pem").exists()
+
+
 def test_an_identity_that_cannot_sign_is_named():
     first, second = Identity.make(), Identity.make()
     for wrong in (Identity("no certificate", first.key), Identity(first.chain, second.key)):

@@ -97,6 +97,8 @@ def line(tree: Mapping[str, Any], request_id: str) -> "Picture | EndpointError |
     if "done" in tree:
         return None
     if problem := tree.get("error"):
+        if not problem["field"]:  # no fault of the request
+            return EndpointError(problem["message"], problem["request_id"])
         return RefusedError(422, problem["field"], problem["message"], problem["request_id"])
     return Picture(*files(tree), request_id, {}, tree["index"])
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -81,11 +82,18 @@ class _Rules:
             raise DeadlineError(f"no picture from {self.address} within {self.deadline_s:g} s; give it longer")
         return left
 
-    def _lost(self, error: httpx.TransportError) -> Exception:
-        if isinstance(error, httpx.ReadTimeout):
-            return DeadlineError(f"{self.address} did not answer within {self.deadline_s:g} s; is it stuck?")
-        why = str(error) or type(error).__name__
-        return UnreachableError(f"{self.address} does not answer ({why}); does it run, and is the address right?")
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say what a lost connection means."""
+        try:
+            yield
+        except httpx.ReadTimeout:
+            words = f"{self.address} did not answer within {self.deadline_s:g} s; is it stuck?"
+            raise DeadlineError(words) from None
+        except httpx.TransportError as error:
+            why = str(error) or type(error).__name__
+            words = f"{self.address} does not answer ({why}); does it run, and is the address right?"
+            raise UnreachableError(words) from None
 
 
 class Client(_Rules):
@@ -123,9 +131,9 @@ class Client(_Rules):
         return picture(self._send(self._edit(person, edit, new_parsing, format)))
 
     def poses(self, person: Person, poses: Sequence[Pose], format: str = "png") -> Iterator[Picture | Exception]:
-        """The person in many poses, each as it is ready (`index` says which), or why there is none."""
+        """The person in many poses, each as it is ready (`index` says which), or why there is none; not tried again."""
         call, until = self._poses(person, poses, format), time.monotonic() + self.deadline_s
-        try:
+        with self._reaching():
             with self._http.stream("POST", call.path, **self._request(call, self._left(until))) as answer:
                 if not answer.is_success:
                     answer.read()
@@ -133,15 +141,11 @@ class Client(_Rules):
                 for text in answer.iter_lines():
                     if (found := line(json.loads(text), answer.headers.get("x-request-id", ""))) is not None:
                         yield found
-        except httpx.TransportError as error:
-            raise self._lost(error) from None
 
     def models(self) -> list[dict[str, Any]]:
         """What is served: id, size, digest of the weights."""
-        try:
+        with self._reaching():
             answer = self._http.get("/v1/models", headers=self._headers)
-        except httpx.TransportError as error:
-            raise self._lost(error) from None
         check(answer)
         return answer.json()["models"]
 
@@ -150,10 +154,8 @@ class Client(_Rules):
         return Retrying(**self._again(until))(self._try, call, until)
 
     def _try(self, call: Call, until: float) -> httpx.Response:
-        try:
+        with self._reaching():
             answer = self._http.post(call.path, **self._request(call, self._left(until)))
-        except httpx.TransportError as error:
-            raise self._lost(error) from None
         check(answer)
         return answer
 
@@ -163,7 +165,7 @@ class AsyncClient(_Rules):
 
     def __init__(
         self,
-        address: str = "http://127.0.0.1:8000",
+        address: str = ADDRESS,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         **options: Any,
@@ -198,9 +200,9 @@ class AsyncClient(_Rules):
     async def poses(
         self, person: Person, poses: Sequence[Pose], format: str = "png"
     ) -> AsyncIterator[Picture | Exception]:
-        """The person in many poses, each as it is ready (`index` says which), or why there is none."""
+        """The person in many poses, each as it is ready (`index` says which), or why there is none; not tried again."""
         call, until = self._poses(person, poses, format), time.monotonic() + self.deadline_s
-        try:
+        with self._reaching():
             async with self._http.stream("POST", call.path, **self._request(call, self._left(until))) as answer:
                 if not answer.is_success:
                     await answer.aread()
@@ -208,15 +210,11 @@ class AsyncClient(_Rules):
                 async for text in answer.aiter_lines():
                     if (found := line(json.loads(text), answer.headers.get("x-request-id", ""))) is not None:
                         yield found
-        except httpx.TransportError as error:
-            raise self._lost(error) from None
 
     async def models(self) -> list[dict[str, Any]]:
         """What is served: id, size, digest of the weights."""
-        try:
+        with self._reaching():
             answer = await self._http.get("/v1/models", headers=self._headers)
-        except httpx.TransportError as error:
-            raise self._lost(error) from None
         check(answer)
         return answer.json()["models"]
 
@@ -225,10 +223,8 @@ class AsyncClient(_Rules):
         return await AsyncRetrying(sleep=asyncio.sleep, **self._again(until))(self._try, call, until)
 
     async def _try(self, call: Call, until: float) -> httpx.Response:
-        try:
+        with self._reaching():
             answer = await self._http.post(call.path, **self._request(call, self._left(until)))
-        except httpx.TransportError as error:
-            raise self._lost(error) from None
         check(answer)
         return answer
 

@@ -29,6 +29,7 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from spt_dist import config
+from spt_dist.provenance import Sealer
 from spt_dist.serve.following import weights_digest
 from spt_dist.serve.keys import KeyFile
 from spt_dist.serve.orders import Model
@@ -129,6 +130,7 @@ def check(limits: config.Serve) -> None:
             raise ValueError(f"{must}, else {consequence}; raise it: --set serve.{larger}={low:g}")
     if limits.keys:
         KeyFile.read(Path(limits.keys))
+    Sealer(limits.provenance, limits.identity)
     if limits.log and not Path(limits.log).absolute().parent.is_dir():
         raise ValueError(f"`serve.log` = {limits.log} lies in no folder that is there; make it first")
     if limits.target_ongoing_requests <= 0:

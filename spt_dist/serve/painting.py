@@ -81,8 +81,8 @@ def draw_jobs(
     drawn = _draw_together(model, [jobs[index] for index in posed], encodings)
     found |= dict(zip(posed, drawn, strict=True))
     stages = {"draw": time.perf_counter() - start}
-    batch = max(1, len(posed))
-    return [_outcome(found[index], job, model.digest, stages, painter_since, batch) for index, job in enumerate(jobs)]
+    how = model.digest, stages, painter_since, len(posed)
+    return [_outcome(found[index], job, *how) for index, job in enumerate(jobs)]
 
 
 def _draw_together(model: LoadedModel, jobs: Sequence[Job], encodings: Encodings | None) -> Sequence[Posed | Exception]:

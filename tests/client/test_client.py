@@ -113,6 +113,7 @@ def test_poses_come_with_their_index_and_a_bad_one_alone(serve, studio, person):
     assert sorted(each.index for each in found if isinstance(each, Picture)) == [1, 2]
     (failed,) = (each for each in found if isinstance(each, EndpointError))
     assert "the endpoint failed" in str(failed)
+    assert not isinstance(failed, RefusedError)  # no fault of the request
 
 
 def test_busy_is_tried_again_under_the_same_key_and_drawn_once(serve, studio, person):

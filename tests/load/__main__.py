@@ -34,7 +34,7 @@ def main(
     ),
     plot: Annotated[Path, typer.Option(help="Its picture.")] = Path("results/load.png"),
     markdown: Annotated[Path, typer.Option(help="Its table.")] = Path("docs/load.md"),
-    scale: Annotated[float, typer.Option(help="Of every load's duration.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="Of every load's duration; faults need all of it.")] = 1.0,
 ) -> None:
     """Load the endpoint, break it, and hold what it did against what it promises; status 1 where that is missed."""
     for name in names or ():
