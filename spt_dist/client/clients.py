@@ -133,14 +133,14 @@ class Client(_Rules):
     def poses(self, person: Person, poses: Sequence[Pose], format: str = "png") -> Iterator[Picture | Exception]:
         """The person in many poses, each as it is ready (`index` says which), or why there is none; not tried again."""
         call, until = self._poses(person, poses, format), time.monotonic() + self.deadline_s
-        with self._reaching():
-            with self._http.stream("POST", call.path, **self._request(call, self._left(until))) as answer:
-                if not answer.is_success:
-                    answer.read()
-                check(answer)
-                for text in answer.iter_lines():
-                    if (found := line(json.loads(text), answer.headers.get("x-request-id", ""))) is not None:
-                        yield found
+        request = self._request(call, self._left(until))
+        with self._reaching(), self._http.stream("POST", call.path, **request) as answer:
+            if not answer.is_success:
+                answer.read()
+            check(answer)
+            for text in answer.iter_lines():
+                if (found := line(json.loads(text), answer.headers.get("x-request-id", ""))) is not None:
+                    yield found
 
     def models(self) -> list[dict[str, Any]]:
         """What is served: id, size, digest of the weights."""

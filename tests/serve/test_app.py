@@ -51,6 +51,17 @@ def test_contradicting_limits_are_refused(app, values, words):
         app.check(config.Serve(**values))
 
 
+def test_files_that_are_not_there_are_refused_before_anything_starts(app, tmp_path):
+    (tmp_path / "chain.pem").write_text("half an identity")
+    for key, value, words in (
+        ("keys", "keys.json", "is no key file"),
+        ("log", "nowhere/endpoint.jsonl", "lies in no folder"),
+        ("identity", "", "lacks"),
+    ):
+        with pytest.raises((ValueError, OSError), match=words):
+            app.check(config.Serve(**{key: str(tmp_path / value)}))
+
+
 def test_defaults_are_consistent(app):
     app.check(config.Serve())
 
