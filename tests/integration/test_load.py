@@ -35,7 +35,8 @@ def test_pressure_is_refused_in_time_and_reported(tmp_path):
     page = (tmp_path / "load.md").read_text()
     assert page.count("| PASS |") == len(row["targets"])
     assert "(load.png)" in page
-    assert min(Image.open(tmp_path / "load.png").size) > 500
+    with Image.open(tmp_path / "load.png") as picture:
+        assert min(picture.size) > 500
 
 
 def test_an_unknown_scenario_is_refused_with_those_there_are(tmp_path):
