@@ -40,11 +40,12 @@ class Origin(NamedTuple):
     model: str
     digest: str  # of the model's weights
     request_id: str = ""
+    seed: str = ""  # of its noise; empty: drawn without
 
     @property
     def text(self) -> str:
         """For people."""
-        by = f"model {self.model} ({self.digest})"
+        by = f"model {self.model} ({self.digest})" + (f", seed {self.seed}" if self.seed else "")
         return f"Generated picture, not a photograph: {self.operation} by spt {__version__}, {by}."
 
 

@@ -1,13 +1,15 @@
 """From a folder of weights to pictures: the same whatever the batch, and refusals that name the argument."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from spt_dist import config, pictures
-from spt_dist.infer import Predictor, check, read_keypoints, read_person
+from spt_dist.body import Label
+from spt_dist.infer import Person, Predictor, check, read_keypoints, read_person
 from spt_dist.models.weights import save_weights
 from spt_dist.train.state import build_networks
 
@@ -16,6 +18,10 @@ SIZE = (32, 16)
 
 @pytest.fixture
 def predictor(tiny_config, tmp_path):
+    return load(tiny_config, tmp_path)
+
+
+def load(tiny_config, tmp_path) -> Predictor:
     networks = build_networks(tiny_config.networks, seed=0)
     card = {"config": config.to_tree(tiny_config), "frame": "person"}
     save_weights(tmp_path / "weights", {name: networks[name] for name in ("semantic", "appearance")}, card)
@@ -46,6 +52,37 @@ def test_drawing_is_deterministic_and_follows_the_pose(predictor):
     first = predictor.generate(*one, target)
     np.testing.assert_array_equal(first.image, predictor.generate(*one, target).image)
     assert (predictor.generate(*one, person(2)[2]).image != first.image).any()
+
+
+def test_a_seed_decides_the_noise_whatever_is_drawn_together(tiny_config, tmp_path):
+    predictor = load(with_dropout(tiny_config), tmp_path)
+    assert predictor.has_noise
+    one, target, batch = person(0), person(1)[2], [[each] * 4 for each in (*person(0), person(1)[2])]
+    seven, none, eight, again = predictor.generate_batch(*batch, seeds=[7, None, 8, 7])
+    np.testing.assert_array_equal(seven.image, again.image)
+    assert np.abs(seven.image.astype(int) - predictor.generate(*one, target, seed=7).image).max() <= 1
+    assert np.abs(none.image.astype(int) - predictor.generate(*one, target).image).max() <= 1
+    assert np.abs(seven.image.astype(int) - none.image).max() > 3
+    assert np.abs(seven.image.astype(int) - eight.image).max() > 3
+    edited = person(0)[1].copy()
+    edited[20:60] = Label.UPPER
+    first, second = (predictor.edit(Person(*one), edited, seed).image for seed in (1, 2))
+    assert (first != second).any()
+    giver = Person(*person(5))
+    first, second = (predictor.transfer(Person(*one), giver, seed=seed).image for seed in (1, 2))
+    assert (first != second).any()
+
+
+def test_a_network_that_has_learned_without_noise_has_none(tiny_config, tmp_path):
+    predictor = load(with_dropout(tiny_config, 0.0), tmp_path)
+    one, target = person(0), person(1)[2]
+    assert not predictor.has_noise
+    np.testing.assert_array_equal(*(predictor.generate(*one, target, seed=seed).image for seed in (7, None)))
+
+
+def with_dropout(settings: config.Config, rate: float = 0.5) -> config.Config:
+    appearance = replace(settings.networks.appearance, dropout=rate)
+    return replace(settings, networks=replace(settings.networks, appearance=appearance))
 
 
 def test_a_pose_from_a_larger_picture_is_the_same_pose(predictor):

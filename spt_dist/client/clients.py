@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
@@ -24,6 +24,13 @@ DEADLINE_S, TRIES = 30.0, 6
 SLACK_S = 1.0  # beyond the deadline, in which the endpoint may say that it passed
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 AGAIN = (BusyError, UnreachableError)
+
+
+class How(TypedDict, total=False):
+    """How a picture is wanted."""
+
+    format: str  # png (without), jpeg or webp
+    seed: int | None  # of the noise that it is drawn with; without one there is none
 
 
 class _Rules:
@@ -45,22 +52,22 @@ class _Rules:
         self.address, self.deadline_s, self.tries, self.model = address, deadline_s, tries, model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    def _generate(self, person: Person, pose: Pose, format: str) -> Call:
-        return Call.of("generate", person, self._options(format) | {"target_joints": pose.tree})
+    def _generate(self, person: Person, pose: Pose, how: How) -> Call:
+        return Call.of("generate", person, self._options(how) | {"target_joints": pose.tree})
 
-    def _transfer(self, wearer: Person, giver: Person, labels: Sequence[str], format: str) -> Call:
+    def _transfer(self, wearer: Person, giver: Person, labels: Sequence[str], how: How) -> Call:
         wanted = {"labels": ",".join(labels) or None} | person_fields(giver, "giver_")
-        return Call.of("transfer", wearer, self._options(format) | wanted)
+        return Call.of("transfer", wearer, self._options(how) | wanted)
 
-    def _edit(self, person: Person, edit: str | None, new_parsing: File | None, format: str) -> Call:
+    def _edit(self, person: Person, edit: str | None, new_parsing: File | None, how: How) -> Call:
         wanted = {"edit": edit, "new_parsing": None if new_parsing is None else as_base64(new_parsing)}
-        return Call.of("edit", person, self._options(format) | wanted)
+        return Call.of("edit", person, self._options(how) | wanted)
 
-    def _poses(self, person: Person, poses: Sequence[Pose], format: str) -> Call:
-        return Call.of("poses", person, self._options(format) | {"poses": [pose.tree for pose in poses]})
+    def _poses(self, person: Person, poses: Sequence[Pose], how: How) -> Call:
+        return Call.of("poses", person, self._options(how) | {"poses": [pose.tree for pose in poses]})
 
-    def _options(self, format: str) -> dict[str, Any]:
-        return {"format": format, "model": self.model}
+    def _options(self, how: How) -> dict[str, Any]:
+        return {"format": "png", "model": self.model} | how
 
     def _request(self, call: Call, left_s: float) -> dict[str, Any]:
         """The arguments of httpx."""
@@ -116,23 +123,23 @@ class Client(_Rules):
         """Let go of the connections."""
         self._http.close()
 
-    def generate(self, person: Person, pose: Pose, format: str = "png") -> Picture:
+    def generate(self, person: Person, pose: Pose, **how: Unpack[How]) -> Picture:
         """The person in a pose."""
-        return picture(self._send(self._generate(person, pose, format)))
+        return picture(self._send(self._generate(person, pose, how)))
 
-    def transfer(self, wearer: Person, giver: Person, labels: Sequence[str] = (), format: str = "png") -> Picture:
+    def transfer(self, wearer: Person, giver: Person, labels: Sequence[str] = (), **how: Unpack[How]) -> Picture:
         """The wearer in the giver's clothes, or in those of the `labels` alone."""
-        return picture(self._send(self._transfer(wearer, giver, labels, format)))
+        return picture(self._send(self._transfer(wearer, giver, labels, how)))
 
     def edit(
-        self, person: Person, edit: str | None = None, *, new_parsing: File | None = None, format: str = "png"
+        self, person: Person, edit: str | None = None, *, new_parsing: File | None = None, **how: Unpack[How]
     ) -> Picture:
         """The person after a named edit, or repainted into a whole new parsing map."""
-        return picture(self._send(self._edit(person, edit, new_parsing, format)))
+        return picture(self._send(self._edit(person, edit, new_parsing, how)))
 
-    def poses(self, person: Person, poses: Sequence[Pose], format: str = "png") -> Iterator[Picture | Exception]:
+    def poses(self, person: Person, poses: Sequence[Pose], **how: Unpack[How]) -> Iterator[Picture | Exception]:
         """The person in many poses, each as it is ready (`index` says which), or why there is none; not tried again."""
-        call, until = self._poses(person, poses, format), time.monotonic() + self.deadline_s
+        call, until = self._poses(person, poses, how), time.monotonic() + self.deadline_s
         request = self._request(call, self._left(until))
         with self._reaching(), self._http.stream("POST", call.path, **request) as answer:
             if not answer.is_success:
@@ -183,25 +190,25 @@ class AsyncClient(_Rules):
         """Let go of the connections."""
         await self._http.aclose()
 
-    async def generate(self, person: Person, pose: Pose, format: str = "png") -> Picture:
+    async def generate(self, person: Person, pose: Pose, **how: Unpack[How]) -> Picture:
         """The person in a pose."""
-        return picture(await self._send(self._generate(person, pose, format)))
+        return picture(await self._send(self._generate(person, pose, how)))
 
-    async def transfer(self, wearer: Person, giver: Person, labels: Sequence[str] = (), format: str = "png") -> Picture:
+    async def transfer(self, wearer: Person, giver: Person, labels: Sequence[str] = (), **how: Unpack[How]) -> Picture:
         """The wearer in the giver's clothes, or in those of the `labels` alone."""
-        return picture(await self._send(self._transfer(wearer, giver, labels, format)))
+        return picture(await self._send(self._transfer(wearer, giver, labels, how)))
 
     async def edit(
-        self, person: Person, edit: str | None = None, *, new_parsing: File | None = None, format: str = "png"
+        self, person: Person, edit: str | None = None, *, new_parsing: File | None = None, **how: Unpack[How]
     ) -> Picture:
         """The person after a named edit, or repainted into a whole new parsing map."""
-        return picture(await self._send(self._edit(person, edit, new_parsing, format)))
+        return picture(await self._send(self._edit(person, edit, new_parsing, how)))
 
     async def poses(
-        self, person: Person, poses: Sequence[Pose], format: str = "png"
+        self, person: Person, poses: Sequence[Pose], **how: Unpack[How]
     ) -> AsyncIterator[Picture | Exception]:
         """The person in many poses, each as it is ready (`index` says which), or why there is none; not tried again."""
-        call, until = self._poses(person, poses, format), time.monotonic() + self.deadline_s
+        call, until = self._poses(person, poses, how), time.monotonic() + self.deadline_s
         with self._reaching():
             async with self._http.stream("POST", call.path, **self._request(call, self._left(until))) as answer:
                 if not answer.is_success:

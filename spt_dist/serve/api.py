@@ -95,13 +95,14 @@ def build_api(
     # FastAPI's own document pages load their scripts from another host; /docs is ours.
     api = FastAPI(title="spt", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None)
     door, gate = door or Door(), Gate(limits.keys)
-    metrics = Metrics(door)
+    desk = Desk(studio, limits, gate)
+    metrics = Metrics(door, lambda: desk.waiting)
     MultiPartParser.spool_max_size = limits.max_upload_bytes  # no photo is ever written to disk
     api.add_middleware(BodyLimit, limit_bytes=limits.max_upload_bytes)
     watchers = [metrics, log_request, *([Tracer.to(limits.traces)] if limits.traces else [])]
     api.add_middleware(Tickets, refuse=_refuse_bug, proxied=proxied, watchers=watchers)
     _add_refusals(api)
-    _add_pictures(api, Desk(studio, limits, gate), door)
+    _add_pictures(api, desk, door)
     _add_tables(api, run)
     _add_state(api, studio, door)
     _add_metrics(api, studio, metrics, gate)
@@ -180,7 +181,7 @@ def _add_state(api: FastAPI, studio: Studio, door: Door) -> None:
     @api.get("/v1/models", summary="What is served, and by how many replicas", tags=["tables"])
     async def models() -> Models:
         entries = [
-            ModelEntry(id=model.id, size=model.size, digest=model.digest, default=index == 0)
+            ModelEntry(id=model.id, size=model.size, digest=model.digest, default=index == 0, noise=model.noise)
             for index, model in enumerate(studio.models.values())
         ]
         return Models(models=entries, replicas=await painters())

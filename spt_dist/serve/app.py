@@ -158,8 +158,9 @@ def find_models(runs: Mapping[str, Path], limits: config.Serve) -> list[Model]:
                 f"`{run}` holds no trained weights (`{folder / CARD}` is missing); `spt train` writes them"
             )
         card = json.loads((folder / CARD).read_text())
-        size = config.from_tree(card["config"], source=str(folder / CARD)).data.image_size
-        models.append(Model(name, folder, weights_digest(folder), size))
+        settings = config.from_tree(card["config"], source=str(folder / CARD))
+        noise = settings.networks.appearance.dropout > 0
+        models.append(Model(name, folder, weights_digest(folder), settings.data.image_size, noise))
     return models
 
 

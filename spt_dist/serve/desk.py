@@ -17,7 +17,7 @@ from spt_dist import config
 from spt_dist.provenance import Origin, Sealer, encode
 from spt_dist.serve import answers
 from spt_dist.serve.keys import HEADER, Gate
-from spt_dist.serve.operations import Operation, Parts, text
+from spt_dist.serve.operations import LARGEST_SEED, Operation, Parts, text
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, RequestError, Studio
 from spt_dist.serve.reading import JSON, read_parts
 from spt_dist.serve.schema import Done, Line, PictureAnswer, Problem
@@ -40,6 +40,8 @@ class Options:
         if self.format not in answers.FORMATS:
             raise RequestError("format", f"`{self.format[:20]}` is none of {', '.join(answers.FORMATS)}")
         self.as_json = JSON in accept
+        seed = _seed(parts)
+        self.seed = seed if self.model.noise else None
 
 
 class Desk:
@@ -49,6 +51,7 @@ class Desk:
         self.studio, self.limits, self.gate = studio, limits, gate
         self.kept = answers.Kept()
         self.sealer = Sealer(limits.provenance, limits.identity)
+        self.waiting = 0  # pictures that were ordered from the studio and are not there yet
 
     def admit(self, request: Request) -> None:
         """Let in whoever has a key, before anything of the request's body is read; `RequestError` otherwise."""
@@ -69,7 +72,7 @@ class Desk:
             self.gate.charge(request.state.key, 1)
             with ticket.stage("read"):
                 (order,) = await run_in_threadpool(operation.read, parts, self.limits)
-            job = Job(order, options.model, deadline, ticket.request_id)
+            job = Job(order, options.model, deadline, ticket.request_id, options.seed)
             return await self._draw(job, options, ticket)
 
         if not key:
@@ -86,7 +89,7 @@ class Desk:
             orders = await run_in_threadpool(operation.read, parts, self.limits)
         self.gate.charge(request.state.key, len(orders))
         options = Options(parts, self.studio, request.headers.get("accept", ""), operation)
-        jobs = [Job(order, options.model, deadline, ticket.request_id) for order in orders]
+        jobs = [Job(order, options.model, deadline, ticket.request_id, options.seed) for order in orders]
         return self._lines(jobs, options, ticket)
 
     async def _lines(self, jobs: list[Job], options: Options, ticket: Ticket) -> AsyncIterator[bytes]:
@@ -119,15 +122,22 @@ class Desk:
         """Draw, and where all are busy try again until the deadline."""
         while True:
             try:
-                return await self.studio.draw(job)
+                return await self._ordered(job)
             except BusyError as busy:
                 if job.left_s < busy.retry_after_s:
                     raise
                 await asyncio.sleep(busy.retry_after_s)
 
+    async def _ordered(self, job: Job) -> Drawn:
+        self.waiting += 1
+        try:
+            return await self.studio.draw(job)
+        finally:
+            self.waiting -= 1
+
     async def _draw(self, job: Job, options: Options, ticket: Ticket) -> answers.Reply:
         asked = time.time()
-        drawn = await self.studio.draw(job)
+        drawn = await self._ordered(job)
         ticket.note(job.model, drawn, asked)
         picture, parsing = await self._files(drawn, job, options, ticket, with_map=options.as_json)
         if not options.as_json:
@@ -138,6 +148,7 @@ class Desk:
             format=options.format,
             model=options.model.id,
             digest=drawn.digest,
+            seed=options.seed,
             request_id=ticket.request_id,
         )
         return answers.Reply(answer.model_dump_json().encode(), JSON)
@@ -146,7 +157,8 @@ class Desk:
         self, drawn: Drawn, job: Job, options: Options, ticket: Ticket, *, with_map: bool
     ) -> tuple[bytes, bytes]:
         """The picture, and its parsing map, which is empty where nobody wants it."""
-        origin = Origin(options.operation, job.model.id, drawn.digest, ticket.request_id)
+        seed = "" if job.seed is None else str(job.seed)
+        origin = Origin(options.operation, job.model.id, drawn.digest, ticket.request_id, seed)
         with ticket.stage("write"):
             picture = await run_in_threadpool(self.sealer.encode, drawn.image, options.format, origin)
             parsing = await run_in_threadpool(encode, drawn.labels, "png") if with_map else b""
@@ -170,6 +182,15 @@ def _model(studio: Studio, wanted: str) -> Model:
     if wanted not in studio.models:
         raise RequestError("model", f"`{wanted[:60]}` is not served; there are {', '.join(studio.models)}")
     return studio.models[wanted]
+
+
+def _seed(parts: Parts) -> int | None:
+    if "seed" not in parts:
+        return None
+    words = text(parts, "seed")
+    if not words.isascii() or not words.isdigit() or len(words) > 10 or int(words) > LARGEST_SEED:
+        raise RequestError("seed", f"`{words[:20]}` is no whole number from 0 to {LARGEST_SEED}")
+    return int(words)
 
 
 def _deadline(request: Request, ticket: Ticket, most_s: float) -> float:

@@ -4,7 +4,7 @@ All of it is known where HTTP is answered, since a picture comes back with how i
 scrape, whatever the number of replicas. `deploy/grafana-endpoint.json` shows every metric.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -19,9 +19,9 @@ UNKNOWN = "unknown"  # for the route and the method of a path that is none: both
 
 
 class Metrics:
-    """The metrics of one endpoint; counts every ticket that it is shown."""
+    """The metrics of one endpoint; counts every ticket that it is shown. `waiting` tells the length of the queue."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, waiting: Callable[[], int]) -> None:
         at = self.registry = CollectorRegistry()
         self.requests = Counter("spt_requests", "Requests answered", ("route", "method", "status"), registry=at)
         self.seconds = Histogram(
@@ -32,6 +32,8 @@ class Metrics:
         )
         self.inside = Gauge("spt_requests_inside", "Requests for pictures under way", registry=at)
         self.inside.set_function(lambda: door.inside)
+        self.waiting = Gauge("spt_pictures_waiting", "Pictures ordered and not drawn yet", registry=at)
+        self.waiting.set_function(waiting)
         self.pictures = Counter("spt_pictures", "Pictures drawn", ("model", "digest"), registry=at)
         self.batch = Histogram(
             "spt_batch_size", "Of each picture: how many were drawn together", buckets=BATCHES, registry=at

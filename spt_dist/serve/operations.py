@@ -28,6 +28,7 @@ POSE_EXAMPLE = [
     [36, 10, 1], None,
 ]  # fmt: skip
 
+LARGEST_SEED = 2**32 - 1
 EXAMPLE_SIZE = (96, 64)  # height, width in px of the examples' pictures
 
 
@@ -91,9 +92,16 @@ FIELDS: Mapping[str, Field] = {
     "new_parsing": Field("file", "or the whole edited map: PNG, as `parsing`"),
     "model": Field("text", "one of `/v1/models`; the first without"),
     "format": Field("text", "of the picture", {"type": "string", "enum": list(FORMATS)}, "png"),
+    "seed": Field(
+        "text",
+        "of the noise that the picture is drawn with: the same seed, the same picture; none without. "
+        "A model that has learned without noise (`/v1/models` says so) draws the same picture under every seed",
+        {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED},
+        7,
+    ),
 }
 PERSON = ("image", "parsing", "source_joints")
-OPTIONS = ("model", "format")
+OPTIONS = ("model", "format", "seed")
 
 
 class Operation(NamedTuple):

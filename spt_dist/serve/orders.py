@@ -20,7 +20,7 @@ LabelMap = UInt8[np.ndarray, "h w"]
 
 
 class Model(NamedTuple):
-    """Weights that are served; `size` is (height, width) in px.
+    """Weights that are served; `size` is (height, width) in px, `noise` says whether a seed makes a difference.
 
     The id stays from one training of a run to the next, the digest does not.
     """
@@ -29,6 +29,7 @@ class Model(NamedTuple):
     folder: Path
     digest: str
     size: tuple[int, int]
+    noise: bool = False
 
 
 class Source(NamedTuple):
@@ -66,12 +67,16 @@ Order: TypeAlias = PoseOrder | TransferOrder | EditOrder
 
 
 class Job(NamedTuple):
-    """An order on its way. `deadline` is in seconds of `time.time`, which nodes of a cluster share."""
+    """An order on its way. `deadline` is in seconds of `time.time`, which nodes of a cluster share.
+
+    `seed` is that of the picture's noise; without one it is drawn without.
+    """
 
     order: Order
     model: Model
     deadline: float
     request_id: str
+    seed: int | None = None
 
     @property
     def left_s(self) -> float:

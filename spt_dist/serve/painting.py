@@ -89,7 +89,8 @@ def _draw_together(model: LoadedModel, jobs: Sequence[Job], encodings: Encodings
     if not jobs:
         return []
     try:
-        return _draw_poses(model, [job.order for job in jobs if isinstance(job.order, PoseOrder)], encodings)
+        orders = [job.order for job in jobs if isinstance(job.order, PoseOrder)]
+        return _draw_poses(model, orders, [job.seed for job in jobs], encodings)
     except Exception as error:
         if len(jobs) == 1:
             return [error]
@@ -97,7 +98,9 @@ def _draw_together(model: LoadedModel, jobs: Sequence[Job], encodings: Encodings
         return [found for job in jobs for found in _draw_together(model, [job], encodings)]
 
 
-def _draw_poses(model: LoadedModel, orders: Sequence[PoseOrder], encodings: Encodings | None) -> list[Posed]:
+def _draw_poses(
+    model: LoadedModel, orders: Sequence[PoseOrder], seeds: Sequence[int | None], encodings: Encodings | None
+) -> list[Posed]:
     predictor, people = model.predictor, [Person(*order.source) for order in orders]
     targets = [_target(predictor, order) for order in orders]
     cached: Sequence[bool | None] = [None] * len(people)
@@ -106,16 +109,16 @@ def _draw_poses(model: LoadedModel, orders: Sequence[PoseOrder], encodings: Enco
     else:
         keys = [source_key(model.digest, *person) for person in people]
         encoded, cached = encodings.gather(keys, lambda places: predictor.encode_people([people[at] for at in places]))
-    return [Posed(*pair) for pair in zip(predictor.draw_encoded(encoded, targets), cached, strict=True)]
+    return [Posed(*pair) for pair in zip(predictor.draw_encoded(encoded, targets, seeds), cached, strict=True)]
 
 
 def _draw_alone(predictor: Predictor, job: Job) -> Generated:
     order, person = job.order, Person(*job.order.source)
     try:
         if isinstance(order, TransferOrder):
-            return predictor.transfer(person, Person(*order.giver), order.labels)
+            return predictor.transfer(person, Person(*order.giver), order.labels, job.seed)
         assert isinstance(order, EditOrder)
-        return predictor.edit(person, order.new_labels)
+        return predictor.edit(person, order.new_labels, job.seed)
     except ValueError as error:
         raise RequestError("labels" if isinstance(order, TransferOrder) else "new_parsing", str(error)) from None
 

@@ -22,6 +22,7 @@ from ray.serve.handle import DeploymentHandle
 from spt_dist import config
 from spt_dist.serve.api import build_api
 from spt_dist.serve.following import weights_digest, weights_stamp
+from spt_dist.serve.gathering import Gatherer
 from spt_dist.serve.logs import open_log
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas, RequestError
 from spt_dist.serve.ticket import Door
@@ -54,10 +55,11 @@ class Painter:
 
         keep = serve.multiplexed(max_num_models_per_replica=limits.models_per_replica)
         self.load: Callable[[str], Awaitable[LoadedModel]] = cast(Any, keep)(load)
-        gather = serve.batch(max_batch_size=limits.max_batch, batch_wait_timeout_s=limits.batch_wait_s)
-        self.draw_together = gather(self._draw_together)
+        # One batch at a time: two would only take each other's cores.
+        self.draw_together: Gatherer[Job, Outcome] = Gatherer(
+            self._draw_together, lambda job: key_of(job.model), limits.max_batch, limits.batch_wait_s
+        )
         self.log = limits.log
-        self.brush = asyncio.Lock()  # two batches at once would only take each other's cores
         self.since = time.time()
 
     async def reconfigure(self, user_config: Mapping[str, list[str]]) -> None:
@@ -88,10 +90,9 @@ class Painter:
     async def _draw_together(self, jobs: list[Job]) -> "list[Outcome]":
         from spt_dist.serve.painting import draw_jobs
 
-        # Serve never mixes models in a batch. In a thread: meanwhile the replica takes in the jobs of the next one.
+        # All of one model. In a thread: meanwhile the replica takes in the jobs of the next batch.
         loaded = await self.load(key_of(jobs[0].model))
-        async with self.brush:
-            return await asyncio.to_thread(draw_jobs, loaded, jobs, self.since, self.encodings)
+        return await asyncio.to_thread(draw_jobs, loaded, jobs, self.since, self.encodings)
 
 
 class Front:

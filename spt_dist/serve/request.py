@@ -18,6 +18,7 @@ from spt_dist.serve.orders import LabelMap, Pixels, RequestError, Source
 # padded to gigabytes.
 MAX_ASPECT = 4
 JOINT_SLACK_PX = 1  # detectors put joints on the photo's very edge
+LONGEST_POSE = 10_000  # characters, indented and to the last digit; more is not even parsed
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
@@ -55,6 +56,7 @@ def read_joints(field: str, text: str) -> Keypoints:
 
     The form is that of `joints`; `RequestError` names the field when it is another.
     """
+    _check_length(field, text, LONGEST_POSE)
     try:
         return parse_pose(text)
     except ValueError as error:
@@ -63,6 +65,7 @@ def read_joints(field: str, text: str) -> Keypoints:
 
 def read_poses(text: str, *, max_poses: int) -> list[Keypoints]:
     """A list of poses, each as `read_joints` takes it; `RequestError` says which is none."""
+    _check_length("poses", text, max_poses * LONGEST_POSE)
     try:
         trees = load_json(text)
     except ValueError as error:
@@ -100,6 +103,11 @@ def check_same_size(labels: np.ndarray, pixels: np.ndarray, field: str, photo: s
             f"is {_sides(labels)} (height x width) but `{photo}` is {_sides(pixels)}; every pixel of the photo needs "
             "its label (a photo turned by its EXIF data counts as it is shown)",
         )
+
+
+def _check_length(field: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise RequestError(field, f"has {len(text):,} characters; {most:,} are more than enough, send less", 413)
 
 
 def _open(field: str, content: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:

@@ -37,6 +37,7 @@ class PictureAnswer(BaseModel):
     format: str = Field(description="of the picture: png, jpeg or webp")
     model: str = Field(description="the model that drew it")
     digest: str = Field(description="of that model's weights")
+    seed: int | None = Field(description="of the noise that it was drawn with; null: drawn without noise")
     request_id: str
 
 
@@ -63,6 +64,7 @@ class ModelEntry(BaseModel):
     size: tuple[int, int] = Field(description="height, width in px of its pictures")
     digest: str = Field(description="of its weights: another one after a training")
     default: bool = Field(description="whether it draws where no model is named")
+    noise: bool = Field(description="whether a `seed` makes a difference: it has learned with noise")
 
 
 class Painters(BaseModel):

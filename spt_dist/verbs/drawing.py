@@ -28,6 +28,9 @@ SEALS = {
 Mark = Annotated[
     bool, typer.Option("--mark/--no-mark", help="Whether the file says that it is generated: `spt verify` reads it.")
 ]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="Of the noise that pictures are drawn with; without it there is none.")
+]
 Sheet = Annotated[bool, typer.Option("--sheet", help="A labelled grid with the photos, not the bare pictures.")]
 
 
@@ -40,15 +43,16 @@ def generate(
     parsing: Annotated[Path, typer.Option(help="The source's parsing map: PNG with labels 0 to 9.")],
     pose: Annotated[str, typer.Option(help="The wanted joints: a JSON file, or ANNOTATION.csv:NAME.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("out.png"),
+    seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
     """Draw one person in one pose; without RUN by the model in the box."""
     from spt_dist.infer import read_keypoints, read_person
 
-    predictor, wanted = _predictor(run, weights), read_keypoints(pose)
-    drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size)
-    _save(drawn.image, out, _origin("generate", run, weights), mark)
+    predictor, wanted = _predictor(run, weights, seed), read_keypoints(pose)
+    drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size, seed)
+    _save(drawn.image, out, _origin("generate", run, weights, seed), mark)
     typer.echo(str(out))
 
 
@@ -64,6 +68,7 @@ def poses(
         "out.png"
     ),
     sheet: Sheet = False,
+    seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
@@ -75,18 +80,18 @@ def poses(
     wanted = [read_keypoints(words) for words in pose] + (read_sequence(sequence) if sequence else [])
     if not wanted:
         raise ValueError("no pose is given; name some with --pose, or a file of them with --sequence")
-    predictor = _predictor(run, weights)
+    predictor = _predictor(run, weights, seed)
     joints = interpolate([predictor.frame_pose(each) for each in wanted], between)
     encoded = [predictor.encode(find_person(words)) for words in people]
-    moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints)) for person in encoded]
+    moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints, seed)) for person in encoded]
     if sheets.is_animation(out):
         plain = [sheets.strip([person.drawn[n].image for person in moved]) for n in range(len(joints))]
         frames = sheets.poses_frames(moved, joints) if sheet else plain
-        _save_animation(frames, out, rate, _origin("poses", run, weights), mark)
+        _save_animation(frames, out, rate, _origin("poses", run, weights, seed), mark)
     else:
         bare = [[drawn.image for drawn in person.drawn] for person in moved]
         picture = sheets.poses_sheet(moved, joints) if sheet else sheets.stack(bare)
-        _save(picture, out, _origin("poses", run, weights), mark)
+        _save(picture, out, _origin("poses", run, weights, seed), mark)
     typer.echo(str(out))
 
 
@@ -98,6 +103,7 @@ def transfer(
     both: Annotated[bool, typer.Option("--both", help="The second in the first's clothes too.")] = False,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
@@ -109,16 +115,16 @@ def transfer(
     chosen, found = parse_labels(labels), [find_person(words) for words in people]
     if len(found) % 2:
         raise ValueError(f"{len(found)} people are given; name them in pairs, who wears and who gives")
-    predictor, rows = _predictor(run, weights), []
+    predictor, rows = _predictor(run, weights, seed), []
     for wearer, giver in zip(found[::2], found[1::2], strict=True):
         orders = ((wearer, giver), (giver, wearer)) if both else ((wearer, giver),)
-        drawn = [predictor.transfer(*order, chosen) for order in orders]
+        drawn = [predictor.transfer(*order, chosen, seed) for order in orders]
         photos = (predictor.frame(wearer).image, predictor.frame(giver).image)
         rows.append(sheets.Swapped(photos, drawn))
     what = "clothes" if labels == "upper,pants,skirt" else labels.replace(",", " + ")
     plain = [[drawn.image for drawn in row.drawn] for row in rows]
     picture = sheets.transfer_sheet(rows, what) if sheet else sheets.stack(plain)
-    _save(picture, out, _origin("transfer", run, weights), mark)
+    _save(picture, out, _origin("transfer", run, weights, seed), mark)
     typer.echo(str(out))
 
 
@@ -130,6 +136,7 @@ def edit(
     parsing_edited: Annotated[Path | None, typer.Option(help="Or the whole edited map: PNG, labels 0 to 9.")] = None,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
 ) -> None:
@@ -143,15 +150,15 @@ def edit(
     names = edits or [str(parsing_edited)]
     if len(people) not in (1, len(names)):
         raise ValueError(f"{len(people)} people and {len(names)} edits; give one person, or one for each edit")
-    predictor, rows = _predictor(run, weights), []
+    predictor, rows = _predictor(run, weights, seed), []
     for words, name in zip(people * len(names) if len(people) == 1 else people, names, strict=True):
         person = find_person(words)
         edited = read_parsing(name) if parsing_edited else edit_labels(name, person.labels, person.joints)
         framed = predictor.frame(person)
         shown = "edited map" if parsing_edited else name
-        rows.append(sheets.Edited(shown, framed.image, framed.labels, predictor.edit(person, edited)))
+        rows.append(sheets.Edited(shown, framed.image, framed.labels, predictor.edit(person, edited, seed)))
     picture = sheets.edit_sheet(rows) if sheet else sheets.stack([[row.drawn.image for row in rows]])
-    _save(picture, out, _origin("edit", run, weights), mark)
+    _save(picture, out, _origin("edit", run, weights, seed), mark)
     typer.echo(str(out))
 
 
@@ -236,19 +243,23 @@ def _save_animation(frames: "Sequence[np.ndarray]", out: Path, rate: float, orig
         out.write_bytes(Sealer().sign(out.read_bytes(), format_of(out), origin))
 
 
-def _origin(operation: str, run: Path, weights: str) -> "Origin":
+def _origin(operation: str, run: Path, weights: str, seed: int | None) -> "Origin":
     from spt_dist.models.weights import weights_folder
     from spt_dist.provenance import Origin
     from spt_dist.serve.following import weights_digest
 
-    return Origin(operation, run.resolve().name, weights_digest(weights_folder(run, weights)))
+    noise = "" if seed is None else str(seed)
+    return Origin(operation, run.resolve().name, weights_digest(weights_folder(run, weights)), seed=noise)
 
 
-def _predictor(run: Path, weights: str) -> "Predictor":
+def _predictor(run: Path, weights: str, seed: int | None) -> "Predictor":
     from spt_kernels import keep_memory
 
     from spt_dist.infer import Predictor
     from spt_dist.models.weights import weights_folder
 
     keep_memory()
-    return Predictor.load(weights_folder(run, weights))
+    predictor = Predictor.load(weights_folder(run, weights))
+    if seed is not None and not predictor.has_noise:
+        typer.echo(f"`--seed {seed}` changes nothing: `{run}` has learned without noise (its dropout is 0)", err=True)
+    return predictor

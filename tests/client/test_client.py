@@ -100,10 +100,20 @@ def test_every_operation_arrives(serve, studio, person, pixels):
 
 def test_a_picture_is_saved_as_it_came(serve, person, tmp_path):
     with Client(serve(), model="second") as client:
-        drawn = client.generate(person, Pose(person.joints), "webp")
+        drawn = client.generate(person, Pose(person.joints), format="webp")
     drawn.save(tmp_path / "out.webp")
     assert (tmp_path / "out.webp").read_bytes() == drawn.content
     assert drawn.content[:4] == b"RIFF"
+
+
+def test_a_seed_is_sent_with_every_call(serve, studio, person):
+    studio.models["first"] = studio.models["first"]._replace(noise=True)
+    with Client(serve()) as client:
+        client.generate(person, Pose(person.joints), seed=7)
+        client.edit(person, new_parsing=person.parsing, seed=8)
+        client.transfer(person, person, seed=9)
+        list(client.poses(person, [Pose(person.joints)], seed=10))
+    assert [job.seed for job in studio.jobs] == [7, 8, 9, 10]
 
 
 def test_poses_come_with_their_index_and_a_bad_one_alone(serve, studio, person):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from spt_dist.models.noise import Rows, drop_channels, noise_of
+from spt_dist.models.blocks import UpBlock
+from spt_dist.models.noise import Rows, drop_channels, noise_of, seeded_noise
 
 BATCH, KEY = 6, (7, 120)
 
@@ -52,3 +53,32 @@ def test_without_rows_it_is_torchs_own():
     with noise_of(None, "any"):
         torch.manual_seed(0)
         assert torch.equal(drop_channels(torch.ones(4, 8, 2, 2), 0.5), expected)
+
+
+def seeded(seeds, calls=2):
+    with seeded_noise(seeds):
+        return torch.stack([drop_channels(torch.ones(len(seeds), 64, 2, 3), 0.5)[:, :, 0, 0] for _ in range(calls)])
+
+
+def test_a_drawn_pictures_noise_follows_its_seed_alone():
+    together = seeded([7, None, 8, 7])
+    assert torch.equal(together[:, :1], seeded([7]))
+    assert torch.equal(together[:, 0], together[:, 3])
+    assert not torch.equal(together[:, 0], together[:, 2])
+    assert not torch.equal(together[0, 0], together[1, 0])  # every layer has its own
+    assert torch.equal(together[:, 1], torch.ones(2, 64))
+    assert set(together[:, 0].unique().tolist()) == {0.0, 2.0}
+
+
+def test_a_network_that_draws_has_noise_only_by_a_seed():
+    block, x = UpBlock(4, 64, dropout=0.5).eval(), torch.ones(1, 4, 2, 3)
+    plain = block(x)
+    with seeded_noise([None]):
+        assert torch.equal(block(x), plain)
+    with noise_of(Rows((0,), 1, 0, 1), "appearance"):  # an average that draws beside a network in training
+        assert torch.equal(block(x), plain)
+    with seeded_noise([3]):
+        noisy = block(x)
+    gone = (noisy == 0).all(dim=(2, 3))[0]
+    assert 16 < gone.sum() < 48
+    torch.testing.assert_close(noisy[0, ~gone], 2 * plain[0, ~gone])

@@ -73,6 +73,37 @@ def test_formats(client, parts, format, start):
         assert (answer.headers["content-type"], answer.content[: len(start)]) == (f"image/{format}", start)
 
 
+def test_a_seed_reaches_the_job_and_the_file_where_the_model_has_noise(client, studio, parts):
+    studio.models["second"] = studio.models["second"]._replace(noise=True)
+    for sent, model, kept in ((7, "second", 7), ("7", "second", 7), (7, "first", None), (None, "second", None)):
+        body = as_json(parts) | {"model": model} | ({} if sent is None else {"seed": sent})
+        answer = client.post("/v1/generate", json=body, headers={"Accept": "application/json"}).json()
+        assert (studio.jobs[-1].seed, answer["seed"]) == (kept, kept)
+        assert read(base64.b64decode(answer["image"])).origin["seed"] == ("" if kept is None else str(kept))
+    assert [each["noise"] for each in client.get("/v1/models").json()["models"]] == [False, True]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, "1.5", "7 ", "٧", "", "9" * 5000, True, [7]])
+def test_a_seed_that_is_none_is_refused(client, parts, seed):
+    assert problem(client.post("/v1/generate", json=as_json(parts) | {"seed": seed}), 422)["field"] == "seed"
+
+
+def test_poses_are_drawn_by_one_seed(client, studio, parts):
+    studio.models["first"] = studio.models["first"]._replace(noise=True)
+    body = as_json(parts) | {"seed": 5}
+    body["poses"] = [body.pop("target_joints")] * 2
+    assert client.post("/v1/poses", json=body).status_code == 200
+    assert [job.seed for job in studio.jobs] == [5, 5]
+
+
+def test_more_text_than_any_pose_has_is_not_parsed(client, parts, monkeypatch):
+    monkeypatch.setattr("spt_dist.joints.load_json", lambda text: pytest.fail("it was parsed"))
+    long = "[" + "1," * 5_000 + "1]"
+    refused = problem(client.post("/v1/generate", json=as_json(parts) | {"target_joints": long}), 413)
+    assert refused["field"] == "target_joints"
+    assert "10,003 characters; 10,000" in refused["message"]
+
+
 def test_the_wanted_model_draws(client, studio, parts):
     assert client.post("/v1/generate", json=as_json(parts) | {"model": "second"}).status_code == 200
     assert studio.jobs[0].model is studio.models["second"]

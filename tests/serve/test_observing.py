@@ -142,7 +142,7 @@ def test_a_busy_endpoint_is_no_error_in_the_log(client, studio, parts, log):
 
 
 def test_the_dashboard_shows_every_metric_and_no_other():
-    metrics = Metrics(Door())
+    metrics = Metrics(Door(), lambda: 3)
     ticket = Ticket("id", spans=[Span("draw", 0.0, 1.0)], stages={"cold": 1.0})
     metrics(ticket)
     families = text_string_to_metric_families(metrics.text([], Replicas(1, 0)).decode())
@@ -157,7 +157,7 @@ def test_the_dashboard_shows_every_metric_and_no_other():
 
 
 def test_the_dashboard_asks_for_labels_that_there_are():
-    metrics = Metrics(Door())
+    metrics = Metrics(Door(), lambda: 3)
     labels = {each._name: set(each._labelnames) | {"le"} for each in vars(metrics).values() if hasattr(each, "_name")}
     for panel in json.loads(DASHBOARD.read_text())["panels"]:
         for target in panel["targets"]:
