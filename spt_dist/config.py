@@ -193,7 +193,7 @@ class Serve:
     min_replicas: Annotated[int, Field(ge=0)] = 1
     max_replicas: Count = 2
     target_ongoing_requests: Weight = 4.0
-    max_ongoing_requests: Count = 8
+    max_ongoing_requests: Count = 16  # batches in reserve: Serve looks for room in a replica only every half second
     max_queued_requests: Count = 64
     upscale_delay_s: Weight = 5.0  # Ray Serve's own 30 s is longer than most bursts
     downscale_delay_s: Weight = 60.0  # and its 600 s keeps a second copy of the networks for ten minutes
