@@ -19,7 +19,7 @@ from spt_dist.geometry import PartWarps, heatmaps, part_warps
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.blocks import prepare
 from spt_dist.models.inputs import parsing_to_read, view
-from spt_dist.models.noise import is_seeded, seeded_noise
+from spt_dist.models.noise import Seeded
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.models.weights import load_weights
 from spt_dist.types import Heatmaps, ImageBytes, Joints, LabelBytes, Parsing
@@ -97,9 +97,11 @@ class Generators:
         maps, warps = self._wanted(encoded, target_joints)
         if parsing is None:
             parsing = self._parsing(encoded, maps, warps)
-        with seeded_noise(seeds or ()):
-            paint = partial(AppearanceGenerator.decode, self.appearance) if is_seeded() else self.appearance.decode
-            return paint(encoded.source, parsing, maps, warps), parsing  # compiled code knows of no noise
+        source = encoded.source
+        if seeds is None or all(seed is None for seed in seeds):
+            return self.appearance.decode(source, parsing, maps, warps), parsing
+        eager = partial(AppearanceGenerator.decode, self.appearance)  # compiled code knows of no noise
+        return eager(source, parsing, maps, warps, noise=Seeded(seeds)), parsing
 
     def _wanted(self, encoded: Encoded, joints: Joints) -> tuple[Heatmaps, PartWarps]:
         """A pose as the generators read it: heat maps, and where each part comes from."""

@@ -19,6 +19,7 @@ from spt_dist.config import Appearance
 from spt_dist.geometry import PartWarps
 from spt_dist.models.blocks import PictureHead, UpBlock, require_divisible
 from spt_dist.models.inputs import foreground, halve_heatmaps, halve_image, halve_parsing
+from spt_dist.models.noise import Seeded
 from spt_dist.models.unet import Encoder, UNet, warp_features
 from spt_dist.regions import Colours, fill_background, paint, region_colours
 from spt_dist.types import Features, Heatmaps, Images, Parsing
@@ -129,8 +130,9 @@ class AppearanceGenerator(nn.Module):
         target_heatmaps: Heatmaps,
         warps: PartWarps,
         alpha: float = 1.0,
+        noise: Seeded | None = None,
     ) -> Images:
-        """The encoded source in one target pose."""
+        """The encoded source in one target pose, with `noise` if its seeds say so."""
         maps = [foreground(target_parsing)] if self.reads_parsing else []
         others = {}
         if source.colours is not None:
@@ -145,7 +147,7 @@ class AppearanceGenerator(nn.Module):
         if self.local_net is not None:
             half = [halve_heatmaps(target_heatmaps), *(halve_parsing(each) for each in maps)]
             inputs = Sizes(inputs.full, torch.cat(half, dim=1))
-        return self.decode_inputs(source, inputs, warps, warps, alpha, [others[name] for name in self.blend])
+        return self.decode_inputs(source, inputs, warps, warps, alpha, [others[name] for name in self.blend], noise)
 
     def encode_inputs(self, inputs: Sizes, alpha: float) -> Source:
         """As `encode_source`, from the stacked (image 3, parsing 9, heat maps 18) channels."""
@@ -162,6 +164,7 @@ class AppearanceGenerator(nn.Module):
         half_warps: PartWarps,
         alpha: float,
         others: Sequence[Images] = (),
+        noise: Seeded | None = None,
     ) -> Images:
         """As `decode`, from the stacked (heat maps 18, parsing 9[, flat colours 3]) channels.
 
@@ -169,11 +172,11 @@ class AppearanceGenerator(nn.Module):
         since they carry the size that they are given at. `others` are the pictures of `config.blend`.
         """
         if self.local_net is None:
-            features = self.global_net.decode(source.levels, self.global_net.encode_target(inputs.full), warps)
+            features = self.global_net.decode(source.levels, self.global_net.encode_target(inputs.full), warps, noise)
             return _mix(self.global_net.head(features), others)
         encoder = self.global_net.target_encoder
         first, local = _fade(encoder, self.local_net.target_encoder, inputs, alpha)
-        features = self.global_net.decode(source.levels, encoder.descend(first), half_warps)
+        features = self.global_net.decode(source.levels, encoder.descend(first), half_warps, noise)
         if local is None or source.local is None:
             return _mix(self._coarse(features), others)
         fine = _mix(self.local_net.decode(source.local, local, features, warps), others)

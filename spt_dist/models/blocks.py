@@ -6,7 +6,7 @@ from spt_kernels.paths import is_on_processor
 from torch import Tensor, nn
 from torch.nn.functional import fold, leaky_relu
 
-from spt_dist.models.noise import drop_channels, is_seeded
+from spt_dist.models.noise import Seeded, drop_channels
 from spt_dist.types import Features
 
 LEAK = 0.2
@@ -98,10 +98,10 @@ class UpBlock(nn.Module):
         self.norm = ScalarLayerNorm(slope=0.0)
         self.dropout = dropout
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[b in h w] -> [b out 2h 2w]."""
+    def forward(self, x: Tensor, noise: Seeded | None = None) -> Tensor:
+        """[b in h w] -> [b out 2h 2w]; a network that draws drops channels only by the seeds of `noise`."""
         x = self.norm(self.conv(x))
-        return drop_channels(x, self.dropout) if self.dropout and (self.training or is_seeded()) else x
+        return drop_channels(x, self.dropout, noise) if self.dropout and (self.training or noise) else x
 
 
 class PictureHead(nn.Conv2d):

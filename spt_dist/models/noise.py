@@ -48,8 +48,11 @@ class _Noise:
         return kept.float() / (1 - rate)
 
 
-class _Seeded:
-    """As `_Noise`, for pictures that are drawn: each follows its own seed, and one without a seed has none."""
+class Seeded:
+    """The noise of pictures that are drawn: each one's follows its own seed, and one without a seed has none.
+
+    It serves one pass through a network.
+    """
 
     def __init__(self, seeds: Sequence[int | None]):
         self.seeds = seeds
@@ -69,7 +72,7 @@ def _row(seed: int | None, call: int, channels: int, rate: float) -> Float[Tenso
     return (torch.rand(channels, generator=generator) >= rate).float() / (1 - rate)
 
 
-_current: ContextVar[_Noise | _Seeded | None] = ContextVar("noise", default=None)
+_current: ContextVar[_Noise | None] = ContextVar("noise", default=None)
 
 
 @contextmanager
@@ -82,24 +85,12 @@ def noise_of(rows: Rows | None, purpose: str) -> Iterator[None]:
         _current.reset(token)
 
 
-@contextmanager
-def seeded_noise(seeds: Sequence[int | None]) -> Iterator[None]:
-    """Within, a network that draws has each picture's noise follow its seed, and leaves out that of None."""
-    token = _current.set(_Seeded(seeds) if any(seed is not None for seed in seeds) else None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def drop_channels(x: Float[Tensor, "b c h w"], rate: float, seeded: Seeded | None = None) -> Float[Tensor, "b c h w"]:
+    """Zero each sample's channels with probability `rate`, and scale the others by 1 / (1 - rate).
 
-
-def is_seeded() -> bool:
-    """Whether a network that draws is to have noise."""
-    return isinstance(_current.get(), _Seeded)
-
-
-def drop_channels(x: Float[Tensor, "b c h w"], rate: float) -> Float[Tensor, "b c h w"]:
-    """Zero each sample's channels with probability `rate`, and scale the others by 1 / (1 - rate)."""
-    noise = _current.get()
+    By the seeds where they are given, else as `noise_of` says.
+    """
+    noise = seeded or _current.get()
     if noise is None:
         return dropout2d(x, rate)
     return x * noise.factors(x.shape[0], x.shape[1], rate).to(x)[:, :, None, None]

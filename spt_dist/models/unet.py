@@ -15,6 +15,7 @@ from torch.nn.functional import relu_
 
 from spt_dist.geometry import PartWarps
 from spt_dist.models.blocks import DownBlock, PictureHead, UpBlock
+from spt_dist.models.noise import Seeded
 from spt_dist.types import Features
 
 DROPOUT_BLOCKS = 3  # the first decoder blocks, which drop channels
@@ -95,12 +96,14 @@ class UNet(nn.Module):
         """The target's levels."""
         return self.target_encoder(target)
 
-    def decode(self, source: list[Tensor], target: list[Tensor], warps: PartWarps) -> Features:
-        """The rectified features under the head, [b (widths[1] + 2 widths[0]) h w]."""
+    def decode(
+        self, source: list[Tensor], target: list[Tensor], warps: PartWarps, noise: Seeded | None = None
+    ) -> Features:
+        """The rectified features under the head, [b (widths[1] + 2 widths[0]) h w]; `noise` as `UpBlock` takes it."""
         skips = [torch.cat(pair, dim=1) for pair in zip(self._warp(source, warps), target, strict=True)]
         x = relu_(skips.pop())
         for up in self.ups:
-            x = torch.cat([up(x), relu_(skips.pop())], dim=1)
+            x = torch.cat([up(x, noise), relu_(skips.pop())], dim=1)
         return x
 
     def _warp(self, levels: list[Tensor], warps: PartWarps) -> list[Tensor]:

@@ -35,6 +35,9 @@ from spt_dist.serve.keys import KeyFile
 from spt_dist.serve.orders import Model
 from spt_dist.serve.replicas import APPLICATION, Front, Painter, key_of
 
+# `Front` tells its load each second, and the mean over a window decides; Serve's own 10 and 30 s see a burst late.
+LOAD_WINDOW_S = 11.0
+QUICK = {"env_vars": {"RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1"}}
 FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -179,6 +182,7 @@ def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
             target_ongoing_requests=limits.target_ongoing_requests,
             upscale_delay_s=limits.upscale_delay_s,
             downscale_delay_s=limits.downscale_delay_s,
+            look_back_period_s=LOAD_WINDOW_S,
         ),
     )(Painter)
     waiting = limits.max_queued_requests + limits.max_replicas * limits.max_ongoing_requests
@@ -186,7 +190,7 @@ def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
         max_ongoing_requests=waiting + FRONT_HEADROOM,
         graceful_shutdown_timeout_s=limits.deadline_s,
         user_config={"follow": limits.follow_s > 0},
-        ray_actor_options={"num_cpus": 0, "resources": {HEAD: 0.001}},
+        ray_actor_options={"num_cpus": 0, "resources": {HEAD: 0.001}, "runtime_env": QUICK},
     )(serve.ingress()(Front))
     return front.bind(painter.bind(limits), models, limits)
 

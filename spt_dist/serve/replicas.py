@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spt_dist.serve.painting import LoadedModel, Outcome
 
 APPLICATION = "spt"
+LOOK_S = 0.25  # what is known of the replicas is as old at the most
 logger = logging.getLogger(__name__)
 
 
@@ -103,6 +104,8 @@ class Front:
         self.models: Mapping[str, Model] = {model.id: model for model in models}
         self.gallery = models[0].folder.parent
         self.following: asyncio.Task[None] | None = None
+        self.look: asyncio.Task[Replicas] | None = None
+        self.looked = 0.0
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The interface, built on the replica."""
@@ -119,11 +122,11 @@ class Front:
         return await self.door.close(patience_s)
 
     async def replicas(self) -> Replicas:
-        """How many `Painter`s run and start."""
-        application = (await asyncio.to_thread(serve.status)).applications.get(APPLICATION)
-        found = application.deployments.get(Painter.__name__) if application else None
-        count = Counter(cast(dict[str, int], found.replica_states) if found else {})
-        return Replicas(count["RUNNING"], count["STARTING"] + count["UPDATING"] + count["PENDING_MIGRATION"])
+        """How many `Painter`s run and start: many may ask at once, the controller is asked for all of them."""
+        if self.look is None or (self.look.done() and time.monotonic() > self.looked + LOOK_S):
+            self.looked = time.monotonic()
+            self.look = asyncio.create_task(asyncio.to_thread(_count_replicas))
+        return await asyncio.shield(self.look)
 
     async def draw(self, job: Job) -> Drawn:
         """The picture from whichever `Painter` is free.
@@ -159,8 +162,9 @@ class Front:
             return await asyncio.wait_for(answer, max(0.0, job.left_s))
         except TimeoutError:
             answer.cancel()
-            if not (await self.replicas()).running:
-                raise BusyError("no replica was awake, one is starting", 5) from None
+            with suppress(TimeoutError):
+                if not (await asyncio.wait_for(self.replicas(), LOOK_S)).running:
+                    raise BusyError("no replica was awake, one is starting", 5) from None
             raise DeadlineError("the picture was not drawn within the deadline") from None
         except RayTaskError as error:
             cause = error.cause
@@ -193,6 +197,13 @@ class Front:
             await self.painter.broadcast("warm", key_of(new)).results_async()
         self.models = {**self.models, new.id: new}
         logger.warning("%s is served with new weights, %s", new.id, new.digest)
+
+
+def _count_replicas() -> Replicas:
+    application = serve.status().applications.get(APPLICATION)
+    found = application.deployments.get(Painter.__name__) if application else None
+    count = Counter(cast(dict[str, int], found.replica_states) if found else {})
+    return Replicas(count["RUNNING"], count["STARTING"] + count["UPDATING"] + count["PENDING_MIGRATION"])
 
 
 def key_of(model: Model) -> str:

@@ -47,7 +47,7 @@ def scaling(scale: float) -> Findings:
     limits = {"max_replicas": 2, "target_ongoing_requests": 2, "upscale_delay_s": 1, "downscale_delay_s": 2}
     with serving([box.NAME], {**limits, "follow_s": 0}) as endpoint:
         warm_up(endpoint)
-        with traffic(endpoint, f"2x{5 * scale:g},16x{25 * scale:g}") as users:
+        with traffic(endpoint, f"2x{5 * scale:g},16x{45 * scale:g}") as users:
             pass
         came = endpoint.running()
         with suppress(TimeoutError):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spt_dist.models.blocks import UpBlock
-from spt_dist.models.noise import Rows, drop_channels, noise_of, seeded_noise
+from spt_dist.models.noise import Rows, Seeded, drop_channels, noise_of
 
 BATCH, KEY = 6, (7, 120)
 
@@ -56,8 +56,8 @@ def test_without_rows_it_is_torchs_own():
 
 
 def seeded(seeds, calls=2):
-    with seeded_noise(seeds):
-        return torch.stack([drop_channels(torch.ones(len(seeds), 64, 2, 3), 0.5)[:, :, 0, 0] for _ in range(calls)])
+    noise = Seeded(seeds)
+    return torch.stack([drop_channels(torch.ones(len(seeds), 64, 2, 3), 0.5, noise)[:, :, 0, 0] for _ in range(calls)])
 
 
 def test_a_drawn_pictures_noise_follows_its_seed_alone():
@@ -73,12 +73,10 @@ def test_a_drawn_pictures_noise_follows_its_seed_alone():
 def test_a_network_that_draws_has_noise_only_by_a_seed():
     block, x = UpBlock(4, 64, dropout=0.5).eval(), torch.ones(1, 4, 2, 3)
     plain = block(x)
-    with seeded_noise([None]):
-        assert torch.equal(block(x), plain)
+    assert torch.equal(block(x, Seeded([None])), plain)
     with noise_of(Rows((0,), 1, 0, 1), "appearance"):  # an average that draws beside a network in training
         assert torch.equal(block(x), plain)
-    with seeded_noise([3]):
-        noisy = block(x)
+    noisy = block(x, Seeded([3]))
     gone = (noisy == 0).all(dim=(2, 3))[0]
     assert 16 < gone.sum() < 48
     torch.testing.assert_close(noisy[0, ~gone], 2 * plain[0, ~gone])

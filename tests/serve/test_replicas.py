@@ -1,6 +1,7 @@
 """How replicas and the weights on disk keep together, without a Ray."""
 
 import asyncio
+import time
 import warnings
 from unittest.mock import AsyncMock, Mock
 
@@ -8,7 +9,7 @@ import pytest
 
 from spt_dist import config
 from spt_dist.serve.following import weights_digest
-from spt_dist.serve.orders import Model
+from spt_dist.serve.orders import Model, Replicas
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, while it is imported
@@ -45,3 +46,22 @@ def test_new_weights_are_served_when_every_replica_has_them_or_none_is_awake(mod
         asyncio.run(front._take_up(model))
     handle.broadcast.assert_called_once_with("warm", replicas.key_of(new))
     assert front.models == {"a": model if isinstance(failure, ValueError) else new}
+
+
+def test_many_who_ask_for_the_replicas_at_once_cost_one_look(model, monkeypatch):
+    looks = []
+
+    def look() -> Replicas:
+        looks.append(time.monotonic())
+        time.sleep(0.05)
+        return Replicas(len(looks), 0)
+
+    monkeypatch.setattr(replicas, "_count_replicas", look)
+    front = replicas.Front(Mock(spec=DeploymentHandle), [model], config.Serve())
+
+    async def ask() -> list[int]:
+        found = await asyncio.gather(*(front.replicas() for _ in range(16)))
+        await asyncio.sleep(replicas.LOOK_S)
+        return [each.running for each in (*found, await front.replicas())]
+
+    assert asyncio.run(ask()) == [1] * 16 + [2]
