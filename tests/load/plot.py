@@ -29,8 +29,8 @@ def _latencies(axes: Axes, rows: dict[str, Any]) -> None:
         places = [index + 0.27 * (offset - 1) for index in range(len(rows))]
         axes.bar(places, heights, 0.25, color=colour, label=percentile)
     axes.set_xticks(range(len(rows)), list(rows))
+    axes.set_ylim(0.01, 60)  # first, since a scenario without pictures has no latencies
     axes.set_yscale("log")
-    axes.set_ylim(0.01, 60)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set(title="how long a picture took", ylabel="s")
     axes.grid(axis="y", alpha=0.3)
