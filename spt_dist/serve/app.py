@@ -15,6 +15,7 @@ import logging
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,9 +36,7 @@ from spt_dist.serve.keys import KeyFile
 from spt_dist.serve.orders import Model
 from spt_dist.serve.replicas import APPLICATION, Front, Painter, key_of
 
-# `Front` tells its load each second, and the mean over a window decides; Serve's own 10 and 30 s see a burst late.
-LOAD_WINDOW_S = 11.0
-QUICK = {"env_vars": {"RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1"}}
+LOAD_INTERVAL_S, LOAD_WINDOW_S = 1.0, 5.0  # how often load is told, and over what its mean decides
 FRONT_HEADROOM = 64  # page, documents and checks beside the requests that wait for a picture
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -176,23 +175,31 @@ def _bind(models: Sequence[Model], limits: config.Serve) -> serve.Application:
         graceful_shutdown_timeout_s=limits.deadline_s,
         user_config={"preload": [key_of(model) for model in models[: limits.models_per_replica]]},
         ray_actor_options={"num_cpus": limits.cpus_per_replica, "num_gpus": limits.gpus_per_replica},
-        autoscaling_config=AutoscalingConfig(
-            min_replicas=limits.min_replicas,
-            max_replicas=limits.max_replicas,
-            target_ongoing_requests=limits.target_ongoing_requests,
-            upscale_delay_s=limits.upscale_delay_s,
-            downscale_delay_s=limits.downscale_delay_s,
-            look_back_period_s=LOAD_WINDOW_S,
-        ),
+        autoscaling_config=_autoscaling(limits),
     )(Painter)
     waiting = limits.max_queued_requests + limits.max_replicas * limits.max_ongoing_requests
     front = serve.deployment(
         max_ongoing_requests=waiting + FRONT_HEADROOM,
         graceful_shutdown_timeout_s=limits.deadline_s,
         user_config={"follow": limits.follow_s > 0},
-        ray_actor_options={"num_cpus": 0, "resources": {HEAD: 0.001}, "runtime_env": QUICK},
+        ray_actor_options={"num_cpus": 0, "resources": {HEAD: 0.001}},
     )(serve.ingress()(Front))
     return front.bind(painter.bind(limits), models, limits)
+
+
+def _autoscaling(limits: config.Serve) -> AutoscalingConfig:
+    with warnings.catch_warnings():
+        # Serve's own 10 and 30 s see a burst late. It calls the interval deprecated, and knows no other way yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return AutoscalingConfig(
+            min_replicas=limits.min_replicas,
+            max_replicas=limits.max_replicas,
+            target_ongoing_requests=limits.target_ongoing_requests,
+            upscale_delay_s=limits.upscale_delay_s,
+            downscale_delay_s=limits.downscale_delay_s,
+            metrics_interval_s=LOAD_INTERVAL_S,
+            look_back_period_s=LOAD_WINDOW_S,
+        )
 
 
 def _start_ray(limits: config.Serve) -> None:
