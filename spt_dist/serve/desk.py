@@ -139,6 +139,7 @@ class Desk:
             model=options.model.id,
             digest=drawn.digest,
             request_id=ticket.request_id,
+            window=drawn.window,
         )
         return answers.Reply(answer.model_dump_json().encode(), JSON)
 
