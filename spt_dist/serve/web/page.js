@@ -1,239 +1,193 @@
-// The page: pick a person and a pose, ask the endpoint, show the picture and its parsing map.
+// The page: brings tables and people, and lets the modes, the result and the status know of each other.
 
-const SVG = "http://www.w3.org/2000/svg"; // a name, not an address: nothing is loaded from it
-const find = (id) => document.getElementById(id);
-const rgb = (colour) => `rgb(${colour.join(",")})`;
+import { Api } from "./api.js";
+import { Body } from "./body.js";
+import { ClothesMode } from "./clothes_mode.js";
+import { element, find } from "./dom.js";
+import { ownPerson } from "./own.js";
+import { ParsingMode } from "./parsing_mode.js";
+import { fromGallery, load } from "./people.js";
+import { PoseMode } from "./pose_mode.js";
+import { Result } from "./result.js";
+import { Status } from "./status.js";
+import { tabs } from "./tabs.js";
+import { Tiles } from "./tiles.js";
 
-let body; // joints, labels and bones, from /v1/body
-let key = ""; // of the endpoint, where it wants one; forgotten with the page
-let asked = null; // the AbortController of the request under way
+const PATIENCE_MS = 3000; // after which the page asks whether anybody is awake to draw
+const SOURCE_FIELDS = ["image", "parsing", "source_joints"];
+const PLACES = { ...Object.fromEntries(SOURCE_FIELDS.map((field) => [field, "problem-person"])), model: "problem-result" };
+const ASLEEP = "The endpoint is asleep: the first picture wakes it, which takes a while.";
 
-function element(name, attributes = {}, ...children) {
-  const node = document.createElementNS(["svg", "line", "circle", "rect"].includes(name) ? SVG : "http://www.w3.org/1999/xhtml", name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
+class Page {
+  api = new Api();
+  status = new Status();
+  asleep = false;
 
-// --- drawing
-
-function skeleton({ size: [height, width], joints }) {
-  const thick = 0.019 * height;
-  const box = { viewBox: `-0.5 -0.5 ${width} ${height}`, preserveAspectRatio: "xMidYMid meet", role: "img", "aria-label": "pose" };
-  const svg = element("svg", box);
-  const seen = (joint) => joints[joint] && joints[joint][2];
-  for (const { ends: [a, b], colour } of body.bones) {
-    if (!seen(a) || !seen(b)) continue;
-    const [[x1, y1], [x2, y2]] = [joints[a], joints[b]];
-    svg.append(element("line", { x1, y1, x2, y2, stroke: rgb(colour), "stroke-width": thick, "stroke-linecap": "round" }));
+  async start() {
+    this.status.wait("Loading the people");
+    const [gallery, tables, models, health] = await Promise.all(
+      ["v1/gallery", "v1/body", "v1/models", "healthz"].map((path) => this.api.table(path)),
+    );
+    this.body = new Body(tables);
+    this.result = new Result(this.body);
+    this.asleep = models.replicas.running === 0;
+    find("run").textContent = `Model ${health.run}`;
+    this.#offerModels(models.models);
+    this.modes = { pose: new PoseMode(this), parsing: new ParsingMode(this), clothes: new ClothesMode(this) };
+    this.mode = this.modes.pose;
+    this.people = new Tiles(find("people").querySelector(".strip"), "person", (person) => this.pick(person));
+    ownPerson(this.body, (person) => this.pick(this.#offer(person, true)));
+    tabs(find("tabs"), (name) => this.#open(this.modes[name]));
+    this.#listen();
+    const people = gallery.people.map(fromGallery).map((person) => this.#offer(person));
+    if (people.length) this.#begin(people);
+    else this.#noGallery();
   }
-  joints.forEach((joint, index) => {
-    if (seen(index)) svg.append(element("circle", { cx: joint[0], cy: joint[1], r: 0.55 * thick, fill: "#f7f8fa" }));
-  });
-  return svg;
-}
 
-async function parsingMap(file) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  const canvas = element("canvas", { width: bitmap.width, height: bitmap.height, role: "img", "aria-label": "parsing map" });
-  const context = canvas.getContext("2d");
-  context.drawImage(bitmap, 0, 0);
-  const pixels = context.getImageData(0, 0, bitmap.width, bitmap.height);
-  for (let i = 0; i < pixels.data.length; i += 4) {
-    const entry = body.labels[pixels.data[i]];
-    if (entry) pixels.data.set(entry.colour, i);
-  }
-  context.putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-function show(view, node) {
-  const frame = find(`view-${view}`);
-  frame.classList.toggle("drawn", view === "image" || view === "parsing");
-  frame.replaceChildren(node);
-}
-
-// --- picking
-
-const lists = { people: [], poses: [] };
-
-function addTile(list, entry, drawing, { first = false, tag = "", name } = {}) {
-  const index = lists[list].push(entry) - 1;
-  const input = element("input", { type: "radio", name: list, value: index, "aria-label": name });
-  const tile = element("label", { class: "tile", title: name }, input, drawing);
-  const strip = find(list).querySelector(".strip");
-  if (tag) {
-    strip.querySelector(".tile:has(.tag)")?.remove();
-    tile.append(element("span", { class: "tag" }, tag));
-  }
-  first ? strip.prepend(tile) : strip.append(tile);
-  return input;
-}
-
-const picked = (list) => lists[list][document.querySelector(`input[name=${list}]:checked`)?.value];
-
-async function openGallery() {
-  const [people, tables, health] = await Promise.all(["v1/gallery", "v1/body", "healthz"].map(async (path) => {
-    const answer = await fetch(path);
-    if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
-    return answer.json();
-  }));
-  body = tables;
-  find("run").textContent = `run ${health.run}`;
-  for (const { name, colour } of body.labels.slice(1)) {
-    const square = element("svg", { viewBox: "0 0 1 1", "aria-hidden": "true" }, element("rect", { width: 1, height: 1, fill: rgb(colour) }));
-    find("legend").append(element("li", {}, square, name.replace("l_", "left ").replace("r_", "right ")));
-  }
-  people.people.forEach((person, index) => {
-    addTile("people", person, element("img", { src: person.image, alt: "" }), { name: `person ${index + 1}` });
-    addTile("poses", person, skeleton(person), { name: `pose ${index + 1}` });
-  });
-  if (!people.people.length) return noGallery();
-  const [height, width] = people.people[0].size;
-  document.documentElement.style.setProperty("--aspect", `${width} / ${height}`);
-  document.querySelector("input[name=people]").checked = true;
-  [...document.querySelectorAll("input[name=poses]")][Math.min(1, people.people.length - 1)].checked = true;
-  await ask();
-}
-
-function noGallery() {
-  for (const list of ["people", "poses"]) {
-    find(list).querySelector(".strip").dataset.wait = "This run has no gallery. Use your own:";
-    find(list).querySelector("details").open = true;
-  }
-  say("Choose a person and a pose.");
-}
-
-// --- asking
-
-function say(text, bad = false) {
-  find("status").textContent = text;
-  find("status").classList.toggle("bad", bad);
-  find("again").hidden = !bad;
-}
-
-async function form(person, pose) {
-  const parts = new FormData();
-  for (const field of ["image", "parsing"]) parts.append(field, person.files?.[field] ?? (await (await fetch(person[field])).blob()), field);
-  parts.append("source_joints", JSON.stringify(person.joints));
-  parts.append("target_joints", JSON.stringify({ joints: pose.joints, size: pose.size }));
-  return parts;
-}
-
-async function ask() {
-  const [person, pose] = [picked("people"), picked("poses")];
-  if (person) show("source", element("img", { src: person.image, alt: "the photo" }));
-  if (pose) show("pose", skeleton(pose));
-  if (!person || !pose) return say(person ? "Choose a pose." : "Choose a person.");
-  asked?.abort();
-  const mine = (asked = new AbortController());
-  const start = performance.now();
-  const seconds = (digits) => ((performance.now() - start) / 1000).toFixed(digits);
-  const waitingFor = () => say(`Waiting for the networks to draw this person in this pose… ${seconds(1)} s`);
-  waitingFor();
-  const clock = setInterval(waitingFor, 100);
-  find("result").classList.add("waiting");
-  find("result").setAttribute("aria-busy", "true");
-  try {
-    const answer = await send(await form(person, pose), mine.signal, () => mine === asked);
-    const image = `data:image/png;base64,${answer.image}`;
-    const map = await parsingMap(decode(answer.parsing));
-    if (mine !== asked) return;
-    show("image", element("img", { src: image, alt: "the generated picture" }));
-    show("parsing", map);
-    find("save").href = image;
-    find("save").hidden = false;
-    clearInterval(clock);
-    say(`Drawn in ${seconds(2)} s.`);
-  } catch (error) {
-    clearInterval(clock);
-    if (mine !== asked) return;
-    for (const view of ["image", "parsing"]) find(`view-${view}`).replaceChildren();
-    find("save").hidden = true;
-    say(error.message, true);
-  } finally {
-    clearInterval(clock);
-    if (mine === asked) {
-      find("result").classList.remove("waiting");
-      find("result").removeAttribute("aria-busy");
-    }
-  }
-}
-
-async function send(parts, signal, wanted) {
-  for (;;) {
-    let answer;
+  /** Draw this person from now on. @param {import("./people.js").Person} person */
+  async pick(person) {
+    this.picked = this.people.picked = person;
+    find("problem-person").textContent = "";
     try {
-      const headers = { Accept: "application/json", ...(key && { Authorization: `Bearer ${key}` }) };
-      answer = await fetch("v1/generate", { method: "POST", body: parts, headers, signal });
+      await load(person, this.api);
     } catch (error) {
-      throw signal.aborted ? error : new Error("The endpoint does not answer. Is it still running?");
+      find("problem-person").textContent = `The photo did not load: ${error.message}`;
+      return;
     }
-    find("key-form").hidden = answer.status !== 401;
-    if (answer.status === 401) {
+    if (this.picked !== person) return; // another was picked meanwhile
+    this.result.source(person);
+    for (const mode of Object.values(this.modes)) mode.setPerson(person);
+    this.mode.open();
+  }
+
+  /** A mode asks for a picture. */
+  began(mode) {
+    if (mode !== this.mode) return;
+    this.result.busy = true;
+    const since = (this.since = performance.now());
+    this.status.wait(this.asleep ? ASLEEP : "Drawing", since);
+    setTimeout(async () => {
+      const waits = () => this.since === since;
+      if (waits() && !(await this.api.awake()) && waits()) this.status.wait(ASLEEP, since);
+    }, PATIENCE_MS);
+  }
+
+  /** The endpoint is busy; the page asks again by itself. */
+  paused(mode, seconds, why) {
+    if (mode !== this.mode) return;
+    this.since = 0;
+    const words = `The endpoint is busy; asking again in ${seconds} s (${why.replace(/; try again in \d+ s$/, "")})`;
+    this.status.say(words);
+  }
+
+  /** A mode has a new result; `more` if a newer picture is wanted already. */
+  drew(mode, more) {
+    this.asleep = false;
+    find("key-form").hidden = true;
+    for (const id of new Set(["problem-result", "problem-person", ...Object.values(mode.places)])) find(id).textContent = "";
+    if (mode === this.mode) this.#show(more);
+  }
+
+  /** A mode has nothing to ask for. */
+  cleared(mode) {
+    if (mode === this.mode) this.#show();
+  }
+
+  /** A mode's order was refused; what was drawn before stays. */
+  failed(mode, error) {
+    if (error.status === 401) {
+      find("key-form").hidden = false;
       find("key").focus();
-      throw new Error(key ? "The endpoint does not know this key." : "The endpoint draws for those who have a key.");
+      error.message = this.api.key ? "The endpoint does not know this key." : "The endpoint draws for those who have a key.";
     }
-    if (answer.ok) return answer.json();
-    if ((answer.status === 503 || answer.status === 429) && wanted()) {
-      await new Promise((done) => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
-      continue;
+    find(mode.places[error.field] ?? PLACES[error.field] ?? "problem-result").textContent = error.message;
+    if (mode !== this.mode) return;
+    this.since = 0;
+    this.result.busy = false;
+    this.status.fail(mode.result ? "Not drawn; this is the picture before" : "Not drawn");
+  }
+
+  #show(more = false) {
+    const { result, empty } = this.mode;
+    this.since = 0;
+    this.result.busy = more;
+    if (!result) {
+      this.result.clear(empty);
+      this.status.say("");
+      return;
     }
-    const { error } = await answer.json().catch(() => ({ error: { field: "", message: `The endpoint answered ${answer.status}.` } }));
-    throw new Error(error.field ? `${error.field}: ${error.message}` : error.message);
+    const { pictures, order } = result;
+    if (!more) this.status.say(drawnIn(pictures.map(({ drawn }) => drawn)));
+    this.#offerFiles(pictures, order);
+  }
+
+  async #offerFiles(pictures, order) {
+    const map = (await order.map) ?? pictures[0].drawn.parsing;
+    if (this.mode.result?.pictures === pictures) this.result.show(pictures, { pose: order.pose, name: order.name, map });
+  }
+
+  #open(mode) {
+    this.mode = mode;
+    this.#show();
+    mode.open();
+  }
+
+  #offer(person, own = false) {
+    this.people.add(person, element("img", { src: person.image, alt: "" }), { words: person.name, own });
+    this.modes.pose.add(person, own);
+    this.modes.clothes.add(person, own);
+    return person;
+  }
+
+  /** First impressions: the two people of whom most joints are seen, one in the pose and then the clothes of the other. */
+  #begin(people) {
+    const visible = ({ pose }) => pose.joints.filter((joint) => joint[2]).length;
+    const [first, second = first] = [...people].sort((a, b) => visible(b) - visible(a));
+    this.modes.pose.begin(second.pose);
+    this.modes.clothes.give(second);
+    this.pick(first);
+  }
+
+  #noGallery() {
+    for (const strip of document.querySelectorAll(".strip")) strip.dataset.wait = "There are no sample people: bring your own.";
+    find("own").open = true;
+    this.#show();
+  }
+
+  #offerModels(models) {
+    const option = ({ id, size: [height, width] }) => element("option", { value: id }, `${id} (${width} × ${height})`);
+    find("model").append(...models.map(option));
+    find("model-field").hidden = models.length < 2;
+    find("run").hidden = models.length > 1;
+    find("model").addEventListener("change", () => {
+      this.api.model = find("model").value;
+      for (const mode of Object.values(this.modes)) mode.stale = true;
+      this.mode.open();
+    });
+  }
+
+  #listen() {
+    find("key-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.api.key = find("key").value.trim();
+      find("problem-result").textContent = "";
+      this.mode.ask();
+    });
+    find("again").addEventListener("click", () => this.mode.ask());
+    document.addEventListener("keydown", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.matches("input:not([type=radio],[type=checkbox],[type=range])")) return;
+      event.preventDefault();
+      event.shiftKey ? this.mode.redo?.() : this.mode.undo?.();
+    });
   }
 }
 
-const decode = (base64) => new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type: "image/png" });
-
-// --- one's own photo and pose
-
-async function readJoints(field) {
-  const file = find(`own-${field}`).files[0];
-  if (!file) throw new Error("choose a joints file");
-  let joints, size;
-  try { joints = JSON.parse(await file.text()); } catch { throw new Error(`${file.name} is not JSON`); }
-  if (joints?.joints) ({ joints, size } = joints);
-  if (!Array.isArray(joints) || joints.length !== body.joints.length) throw new Error(`${file.name} must be a list of ${body.joints.length} joints`);
-  joints = joints.map((joint) => (joint?.length === 2 ? [...joint, 1] : joint));
-  return { joints, size: size ?? sizeOf(joints) };
+/** How long pictures took, and what of it the networks. @param {import("./api.js").Drawn[]} drawn */
+function drawnIn(drawn) {
+  const sum = (seconds) => drawn.reduce((all, each) => all + (seconds(each) || 0), 0).toFixed(2);
+  const cold = drawn.some(({ stages }) => stages.cold) ? "; somebody had to wake up first" : "";
+  return `Drawn in ${sum(({ seconds }) => seconds)} s, the networks ${sum(({ stages }) => stages.draw)} s${cold}`;
 }
 
-// The picture that a pose comes from, when nobody says: one that the joints fit into.
-function sizeOf(joints) {
-  const seen = joints.filter((joint) => joint && joint[2]);
-  return [1, 0].map((axis) => Math.ceil(1.12 * Math.max(1, ...seen.map((joint) => joint[axis]))));
-}
-
-function own(button, problem, use) {
-  find(button).addEventListener("click", async () => {
-    find(problem).textContent = "";
-    try {
-      (await use()).checked = true;
-      ask();
-    } catch (error) {
-      find(problem).textContent = error.message;
-    }
-  });
-}
-
-own("own-person", "own-person-problem", async () => {
-  const [image, parsing] = ["image", "parsing"].map((field) => find(`own-${field}`).files[0]);
-  if (!image || !parsing) throw new Error(image ? "choose a parsing map" : "choose a photo");
-  const person = { image: URL.createObjectURL(image), files: { image, parsing }, ...(await readJoints("source_joints")) };
-  return addTile("people", person, element("img", { src: person.image, alt: "" }), { first: true, tag: "yours", name: "your photo" });
-});
-own("own-pose", "own-pose-problem", async () => {
-  const pose = await readJoints("target_joints");
-  return addTile("poses", pose, skeleton(pose), { first: true, tag: "yours", name: "your pose" });
-});
-
-find("choice").addEventListener("change", (event) => event.target.type === "radio" && ask());
-find("choice").addEventListener("submit", (event) => event.preventDefault());
-find("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  key = find("key").value.trim();
-  ask();
-});
-find("again").addEventListener("click", () => (body ? ask() : location.reload()));
-openGallery().catch((error) => say(`The gallery did not load: ${error.message}`, true));
+const page = new Page();
+page.start().catch((error) => page.status.say(`The page did not load: ${error.message}`));
