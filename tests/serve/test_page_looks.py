@@ -121,6 +121,9 @@ def test_on_a_phone(visit):
     opened.page.emulate_media(color_scheme="dark")
     edit(opened)
     look(opened, "parsing-phone")
+    shown = "document.querySelector('#painter canvas')"
+    ratio = opened.page.evaluate(f"{shown}.width / {shown}.getBoundingClientRect().width")
+    assert ratio == pytest.approx(2, abs=0.02)  # as many pixels as the screen has
     low = opened.page.evaluate(
         "[...document.querySelectorAll('button, a.button, select, .choice, summary')].filter((one) => one.offsetHeight)"
         ".filter((one) => one.getBoundingClientRect().height < 40).map((one) => one.id || one.outerHTML)"

@@ -16,7 +16,7 @@ export class Painter {
     this.canvas = element("canvas", { tabindex: 0, role: "application", "aria-describedby": "painter-keys" });
     this.canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     this.canvas.addEventListener("pointermove", (event) => this.#go(event));
-    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, () => this.#end());
+    for (const end of ["pointerup", "pointercancel"]) this.canvas.addEventListener(end, (event) => event.pointerId === this.pointer && this.#end());
     this.canvas.addEventListener("pointerleave", () => this.#hover(null));
     this.canvas.addEventListener("keydown", (event) => this.#key(event));
     for (const change of ["focus", "blur"]) this.canvas.addEventListener(change, () => this.draw());
@@ -97,13 +97,14 @@ export class Painter {
     event.preventDefault();
     this.canvas.focus({ preventScroll: true, focusVisible: false });
     this.canvas.setPointerCapture(event.pointerId);
+    this.pointer = event.pointerId;
     this.last = this.cursor = this.#at(event);
     this.#apply(this.last);
     if (this.tool === "fill") this.#end();
   }
 
   #go(event) {
-    if (!this.map) return;
+    if (!this.map || (this.last && event.pointerId !== this.pointer)) return; // a second finger paints nothing
     const at = this.#at(event);
     if (this.last) {
       stroke(this.map, this.last, at, this.diameter, this.label);

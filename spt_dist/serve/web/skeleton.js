@@ -28,7 +28,7 @@ export class Skeleton {
     stage.replaceChildren(this.svg, this.tag);
     this.svg.addEventListener("pointerdown", (event) => this.#take(event));
     this.svg.addEventListener("pointermove", (event) => this.#drag(event));
-    for (const end of ["pointerup", "pointercancel"]) this.svg.addEventListener(end, () => this.#drop());
+    for (const end of ["pointerup", "pointercancel"]) this.svg.addEventListener(end, (event) => this.#drop(event));
     this.svg.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -149,13 +149,13 @@ export class Skeleton {
     if (!this.whole && far[nearest] > REACH_PX) return;
     event.preventDefault();
     this.svg.setPointerCapture(event.pointerId);
-    this.held = { at, from: this.pose, place: this.place(nearest), moved: false };
+    this.held = { pointer: event.pointerId, at, from: this.pose, place: this.place(nearest), moved: false };
     this.choose(this.whole ? this.chosen : nearest, { focus: true });
     this.stage.classList.add("held");
   }
 
   #drag(event) {
-    if (!this.held) return;
+    if (this.held?.pointer !== event.pointerId) return; // a second finger moves nothing
     const [x, y] = this.#toPx(event);
     const [dx, dy] = [x - this.held.at[0], y - this.held.at[1]];
     if (!dx && !dy) return;
@@ -163,11 +163,12 @@ export class Skeleton {
     this.#change(this.#moved(this.held.from, this.held.place, dx, dy), false);
   }
 
-  #drop() {
+  #drop(event) {
     const held = this.held;
+    if (held?.pointer !== event.pointerId) return;
     this.held = null;
     this.stage.classList.remove("held");
-    if (held?.moved) this.#change(this.pose, true);
+    if (held.moved) this.#change(this.pose, true);
   }
 
   #moved(pose, [x, y], dx, dy) {
