@@ -85,6 +85,19 @@ def test_other_weights_find_nothing_and_edits_are_not_looked_up(model):
     assert (other.cached, edited.cached) == (False, None)
 
 
+@pytest.mark.parametrize(
+    "order", [PoseOrder(photo(0), photo(10).joints, (120, 200)), EditOrder(photo(0), photo(1).labels)]
+)
+def test_a_picture_tells_what_it_shows(model, order):
+    (found,) = drawn(draw_jobs(model, [Job(order, SERVED, time.time() + 60, "id")], 0.0))
+    top, left, height, width = found.window
+    posed = isinstance(order, PoseOrder)
+    joints, picture = (order.target_joints, order.target_size) if posed else (order.source.joints, (90, 70))
+    framed = model.predictor.frame_target(joints, picture)
+    moved = (joints[:, :2] - (left, top) + 0.5) * np.array((SIZE[1] / width, SIZE[0] / height)) - 0.5
+    np.testing.assert_allclose(moved, framed[:, :2], atol=1e-4)
+
+
 def source_of(numbers: int, batch: int = 1) -> Encoded:
     """A batch of sources of so many numbers each."""
     empty = torch.zeros(batch, 0)

@@ -31,7 +31,7 @@ class Framed(NamedTuple):
     joints: JointArray
 
 
-class _Box(NamedTuple):
+class Window(NamedTuple):
     """A window on the picture in whole px; it may reach beyond the edges."""
 
     top: int
@@ -47,7 +47,7 @@ def frame(
 
     With fewer than two visible joints `person` is `whole`.
     """
-    box = _box(joints, labels.shape, size, how)
+    box = window(joints, labels.shape, size, how)
     shrinking = box.height > size[0]
     return Framed(
         _resize(_cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
@@ -60,11 +60,11 @@ def frame_joints(
     joints: JointArray, picture_size: tuple[int, int], size: tuple[int, int], how: FrameRule = "person"
 ) -> JointArray:
     """The joints as `frame` would move them: a target pose without its picture of `picture_size` (height, width) px."""
-    return _move(joints, _box(joints, picture_size, size, how), size)
+    return _move(joints, window(joints, picture_size, size, how), size)
 
 
-def _box(joints: JointArray, picture: tuple[int, ...], size: tuple[int, int], how: FrameRule) -> _Box:
-    """The window that `frame` cuts, of the aspect of `size` up to rounding."""
+def window(joints: JointArray, picture: tuple[int, ...], size: tuple[int, int], how: FrameRule) -> Window:
+    """What `frame` cuts out of a picture (height, width), of the aspect of `size` up to rounding."""
     seen = joints[joints[:, 2] > 0, :2]
     if how == "whole" or len(seen) < 2:
         low, high = np.zeros(2), np.array((picture[1], picture[0]), float)
@@ -76,10 +76,10 @@ def _box(joints: JointArray, picture: tuple[int, ...], size: tuple[int, int], ho
     (width, height), (x, y) = high - low, (low + high) / 2
     scale = max(height / size[0], width / size[1])
     height, width = max(1, round(scale * size[0])), max(1, round(scale * size[1]))
-    return _Box(round(y - height / 2), round(x - width / 2), height, width)
+    return Window(round(y - height / 2), round(x - width / 2), height, width)
 
 
-def _cut(picture: np.ndarray, box: _Box, border: int) -> np.ndarray:
+def _cut(picture: np.ndarray, box: Window, border: int) -> np.ndarray:
     """The box's content; what lies beyond the edge is filled by OpenCV's `border` rule."""
     height, width = picture.shape[:2]
     pads = (
@@ -99,7 +99,7 @@ def _resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
     return picture if picture.shape[:2] == size else cv2.resize(picture, size[::-1], interpolation=how)
 
 
-def _move(joints: JointArray, box: _Box, size: tuple[int, int]) -> JointArray:
+def _move(joints: JointArray, box: Window, size: tuple[int, int]) -> JointArray:
     """The joints in the frame; those missing or outside are missing."""
     scale = np.array((size[1] / box.width, size[0] / box.height))
     xy = (joints[:, :2] - (box.left, box.top) + 0.5) * scale - 0.5

@@ -150,6 +150,7 @@ class Desk:
             digest=drawn.digest,
             seed=options.seed,
             request_id=ticket.request_id,
+            window=drawn.window,
         )
         return answers.Reply(answer.model_dump_json().encode(), JSON)
 

@@ -94,6 +94,7 @@ class Drawn(NamedTuple):
     painter_since: float  # `time.time` when the replica was ready: later than the request, and it was a cold start
     batch: int = 1  # how many pictures were drawn together with it, itself among them
     cached: bool | None = None  # whether the encoded source was there already; None: nothing was looked up
+    window: tuple[int, int, int, int] | None = None  # see `schema.PictureAnswer`
 
 
 class Replicas(NamedTuple):

@@ -1,12 +1,12 @@
 """The web page: its files, the document of the interface, and the gallery of sample people beside a run.
 
-The page is static files and no build step; it loads nothing from any other host, so it works on a machine without a
-network. The gallery lies in RUN/gallery: gallery.json (a `schema.Gallery` with paths relative to the folder), and per
-person NN.jpg (photo) and NN.png (parsing map).
+The page is the files in `web/`, served as they are, with no build step; it loads nothing from any other host, so it
+works on a machine without a network. The gallery lies in RUN/gallery: gallery.json (a `schema.Gallery` with paths
+relative to the folder), and per person NN.jpg (photo) and NN.png (parsing map).
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -18,8 +18,8 @@ from spt_dist.edits import EDITS
 from spt_dist.pictures import BONES, JPEG_QUALITY
 from spt_dist.serve.schema import Body, Bone, Gallery, LabelEntry, Person
 
-ASSETS = Path(__file__).parent
-ASSET_TYPES = {"page.css": "text/css", "page.js": "text/javascript", "docs.js": "text/javascript"}
+WEB = Path(__file__).parent / "web"
+ASSET_TYPES = {".css": "text/css", ".js": "text/javascript"}
 GALLERY_FOLDER, GALLERY_INDEX = "gallery", "gallery.json"
 GALLERY_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 PEOPLE = 12
@@ -89,19 +89,22 @@ def read_gallery(run: Path) -> Gallery:
 
 def gallery_file(run: Path, name: str) -> tuple[bytes, str] | None:
     """Content and media type of a gallery file; nothing for a name that the gallery does not hold."""
-    folder = run / GALLERY_FOLDER
-    held = {path.name for path in folder.glob("*") if path.suffix in GALLERY_TYPES}
-    return ((folder / name).read_bytes(), GALLERY_TYPES[Path(name).suffix]) if name in held else None
+    return _held(run / GALLERY_FOLDER, GALLERY_TYPES, name)
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
     """Content and media type of a file of the page; nothing for an unknown name."""
-    return ((ASSETS / name).read_bytes(), ASSET_TYPES[name]) if name in ASSET_TYPES else None
+    return _held(WEB, ASSET_TYPES, name)
 
 
 def html(name: str) -> str:
     """`page.html` or `docs.html`."""
-    return (ASSETS / name).read_text(encoding="utf-8")
+    return (WEB / name).read_text(encoding="utf-8")
+
+
+def _held(folder: Path, types: Mapping[str, str], name: str) -> tuple[bytes, str] | None:
+    held = {path.name for path in folder.glob("*") if path.suffix in types}
+    return ((folder / name).read_bytes(), types[Path(name).suffix]) if name in held else None
 
 
 def body_tables() -> Body:

@@ -15,11 +15,22 @@ import numpy as np
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
+from spt_dist.data.frame import window
 from spt_dist.encodings import Encodings, source_key
 from spt_dist.infer import Generated, Predictor
 from spt_dist.person import JointArray, Person
 from spt_dist.serve.following import weights_digest
-from spt_dist.serve.orders import DeadlineError, Drawn, EditOrder, Job, PoseOrder, RequestError, TransferOrder
+from spt_dist.serve.orders import (
+    DeadlineError,
+    Drawn,
+    EditOrder,
+    Job,
+    Order,
+    PoseOrder,
+    RequestError,
+    Source,
+    TransferOrder,
+)
 
 Outcome: TypeAlias = Drawn | RequestError | DeadlineError | RuntimeError
 logger = logging.getLogger(__name__)
@@ -82,7 +93,11 @@ def draw_jobs(
     found |= dict(zip(posed, drawn, strict=True))
     stages = {"draw": time.perf_counter() - start}
     how = model.digest, stages, painter_since, len(posed)
-    return [_outcome(found[index], job, *how) for index, job in enumerate(jobs)]
+    outcomes = [_outcome(found[index], job, *how) for index, job in enumerate(jobs)]
+    return [
+        each._replace(window=_window(model.predictor, job.order)) if isinstance(each, Drawn) else each
+        for each, job in zip(outcomes, jobs, strict=True)
+    ]
 
 
 def _draw_together(model: LoadedModel, jobs: Sequence[Job], encodings: Encodings | None) -> Sequence[Posed | Exception]:
@@ -132,8 +147,24 @@ def _check_pose(predictor: Predictor, order: PoseOrder) -> None:
 
 def _target(predictor: Predictor, order: PoseOrder) -> JointArray:
     """The wanted joints in the networks' frame."""
-    height, width = order.source.labels.shape
-    return predictor.frame_target(order.target_joints, order.target_size or (height, width))
+    return predictor.frame_target(*_pose_and_picture(order))
+
+
+def _window(predictor: Predictor, order: Order) -> tuple[int, int, int, int]:
+    """What the drawn picture shows, in px of the picture that the pose refers to."""
+    joints, picture = _pose_and_picture(order) if isinstance(order, PoseOrder) else _own_pose(order.source)
+    top, left, height, width = window(joints, picture, predictor.size, predictor.how)
+    return top, left, height, width  # a plain tuple: whoever unpacks it has no torch
+
+
+def _pose_and_picture(order: PoseOrder) -> tuple[JointArray, tuple[int, int]]:
+    own = _own_pose(order.source)
+    return order.target_joints, order.target_size or own[1]
+
+
+def _own_pose(source: Source) -> tuple[JointArray, tuple[int, int]]:
+    height, width = source.labels.shape
+    return source.joints, (height, width)
 
 
 def _outcome(

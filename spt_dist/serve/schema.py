@@ -39,6 +39,11 @@ class PictureAnswer(BaseModel):
     digest: str = Field(description="of that model's weights")
     seed: int | None = Field(description="of the noise that it was drawn with; null: drawn without noise")
     request_id: str
+    window: tuple[int, int, int, int] | None = Field(
+        None,
+        description="what the picture shows, as top, left, height, width in px of the wanted pose's picture, or of the "
+        "photo where the pose is its own; it may reach beyond the edges",
+    )
 
 
 class Line(BaseModel):

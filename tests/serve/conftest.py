@@ -86,3 +86,51 @@ def door():
 @pytest.fixture
 def client(connect, studio, door, tmp_path, limits):
     return connect(build_api(studio, tmp_path, limits, door=door))
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    """The model in the box."""
+    from browser import load_box
+
+    return load_box()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Closed with each module: while it is open, this thread's event loop is its own."""
+    from browser import chromium
+
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def painted(loaded):
+    """A studio that draws with the model in the box."""
+    from browser import Painted
+
+    return Painted(loaded)
+
+
+@pytest.fixture
+def visit(browser, painted):
+    """Opens the page of an endpoint of its own; it must ask no other host, and complain of nothing."""
+    from contextlib import ExitStack
+
+    from browser import Visit, serving
+
+    visits = []
+    with ExitStack() as stack:
+
+        def open_page(options=None, studio=None, **limits) -> Visit:
+            address = stack.enter_context(serving(studio or painted, **limits))
+            visits.append(Visit(browser, address, **(options or {})))
+            return visits[-1]
+
+        yield open_page
+        for each in visits:
+            each.context.close()
+    for each in visits:
+        assert [url for url in each.asked if not url.startswith((each.address, "blob:" + each.address, "data:"))] == []
+        assert each.complaints == []

@@ -1,7 +1,9 @@
 """The page's files, and the gallery from samples to addresses."""
 
 import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,15 +86,36 @@ def test_pages_and_their_files_come_from_here_alone(client, path):
     answer = client.get(path)
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in answer.headers["content-security-policy"]
-    assets = re.findall(r'(?:src|href)="(assets/[^"]+)"', answer.text)
-    assert len(assets) == 2
-    for text in (answer.text, *(client.get("/" + name).text for name in assets)):
+    waiting, read = re.findall(r'(?:src|href)="(assets/[^"]+)"', answer.text), {}
+    assert len(waiting) >= 2
+    while waiting:
+        name = waiting.pop()
+        found = client.get("/" + name)
+        assert found.status_code == 200, name
+        assert found.headers["content-type"].startswith("text/css" if name.endswith(".css") else "text/javascript")
+        read[name] = found.text
+        imports = {"assets/" + other for other in re.findall(r'from "\./([\w.]+)"', found.text)}
+        waiting += imports - read.keys() - set(waiting)
+    for text in (answer.text, *read.values()):
         hosts = set(re.findall(r"https?://[^/\"'`]+", text))
         assert hosts <= {"http://www.w3.org", "http://127.0.0.1:8000"}, hosts
     assert client.get("/assets/page.html").status_code == 404
 
 
-def test_every_element_that_the_script_looks_for_is_on_the_page():
-    script, markup = (page.ASSETS / "page.js").read_text(), page.html("page.html")
-    wanted = set(re.findall(r'find\("([\w-]+)"\)', script)) | set(re.findall(r'own\("([\w-]+)", "([\w-]+)"', script)[0])
-    assert wanted <= set(re.findall(r'id="([\w-]+)"', markup))
+def test_every_element_that_the_scripts_look_for_is_on_the_page():
+    scripts = "".join(path.read_text() for path in page.WEB.glob("*.js"))
+    wanted = set(re.findall(r'find\("([\w-]+)"\)', scripts)) | set(
+        re.findall(r'"((?:pose|paint|save|problem)-[\w]+)"', scripts)
+    )
+    assert len(wanted) > 30
+    assert wanted <= set(re.findall(r'id="([\w-]+)"', page.html("page.html")))
+
+
+def test_files_of_the_page_are_small_and_belong_to_the_package():
+    files = sorted(page.WEB.iterdir())
+    assert {path.name: count for path in files if (count := len(path.read_text().splitlines())) > 300} == {}
+    data = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]
+    globs = [name for package in ("*", "spt_dist.serve") for name in data.get(package, ())]
+    assert set(files) - {path for name in globs for path in page.WEB.parent.glob(name)} == set()
