@@ -196,13 +196,20 @@ def _flops(call: Call) -> int:
     ops = torch.ops.spt_kernels
     direct = {
         ops.tile_conv: lambda x, weight, *_, out_shape, **__: 2 * prod(weight[1:]) * prod(out_shape),
-        ops.tile_conv_prepared: lambda x, prepared, **__: 2 * 4 * prod(prepared[1:]) * prod(x) // x[1],
+        ops.packed_conv: lambda maps, packed, bias, outputs, kernel, *_, out_shape, **__: (
+            2 * kernel**2 * _channels(maps) * prod(out_shape)
+        ),
+        ops.packed_conv_transposed: lambda maps, *_, out_shape, **__: 2 * 4 * _channels(maps) * prod(out_shape),
         ops.tile_conv_backward_data: lambda grad, weight, *_, **__: 2 * prod(weight[1:]) * prod(grad),
         ops.tile_conv_backward_weight: lambda grad, *_, out_shape, **__: 2 * prod(out_shape[1:]) * prod(grad),
     }
     with FlopCounterMode(display=False, custom_mapping=direct) as counter:
         call()
     return counter.get_total_flops()
+
+
+def _channels(maps: list[torch.Size]) -> int:
+    return sum(shape[1] for shape in maps)
 
 
 def _peak_alone(job: Job, way: str, infer: bool = False) -> int:

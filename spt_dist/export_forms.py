@@ -14,7 +14,6 @@ from spt_kernels.part_masks.reference import part_masks
 from spt_kernels.part_warp.reference import part_warp
 from spt_kernels.paths import as_on_gpu
 from spt_kernels.pose_heatmaps.reference import pose_heatmaps
-from spt_kernels.tile_conv.reference import tile_conv_transposed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,7 +56,6 @@ def plain_forms() -> Iterator[None]:
     """Let the networks and the geometry compute in plain torch."""
     forms = {
         "spt_dist.models.blocks.norm_act": _norm_act,
-        "spt_dist.models.blocks.tile_conv_transposed": _tile_conv_transposed,
         "spt_dist.models.unet.part_warp": part_warp,
         "spt_dist.geometry.rasterise": part_masks,
         "spt_dist.geometry.pose_heatmaps": _pose_heatmaps,
@@ -74,10 +72,6 @@ def plain_forms() -> Iterator[None]:
 def _norm_act(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, slope: float) -> Tensor:
     assert groups == 1, "the generators normalise whole samples"
     return F.leaky_relu(F.layer_norm(x, x.shape[1:], eps=eps) * weight + bias, slope)
-
-
-def _tile_conv_transposed(x: Tensor, weight: Tensor, prepared: Tensor | None) -> Tensor:
-    return tile_conv_transposed(x, weight)
 
 
 def _pose_heatmaps(joints: Tensor, visible: Tensor, size: tuple[int, int], sigma_px: float, out: None) -> Tensor:

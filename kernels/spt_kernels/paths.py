@@ -5,13 +5,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 _as_gpu: ContextVar[bool] = ContextVar("as_gpu", default=False)
 
 
 def is_on_processor(x: Tensor) -> bool:
     """Whether an op on `x` takes a processor's path."""
-    return x.device.type == "cpu" and not _as_gpu.get()
+    if x.device.type != "cpu":
+        return False
+    return is_dynamo_compiling() or not _as_gpu.get()  # Dynamo cannot look into a context, and nobody counts there
 
 
 @contextmanager

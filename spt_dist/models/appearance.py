@@ -12,12 +12,12 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, relu_, tanh
+from torch.nn.functional import interpolate, tanh
 
 from spt_dist.body import FOREGROUND_LABELS, Joint
 from spt_dist.config import Appearance
 from spt_dist.geometry import PartWarps
-from spt_dist.models.blocks import PictureHead, UpBlock, require_divisible
+from spt_dist.models.blocks import PictureHead, UpBlock, joined, require_divisible
 from spt_dist.models.inputs import foreground, halve_heatmaps, halve_image, halve_parsing
 from spt_dist.models.noise import Seeded
 from spt_dist.models.unet import Encoder, UNet, warp_features
@@ -31,10 +31,10 @@ Head = Float[Tensor, "b o i j"]
 
 
 class Sizes(NamedTuple):
-    """One input of the generator, channels stacked, at the full size and, for the local enhancer, at half of it."""
+    """One input of the generator, maps side by side or stacked; for the local enhancer at half the size too."""
 
-    full: Float[Tensor, "b c h w"]
-    half: Float[Tensor, "b c i j"] | None = None
+    full: Tensor | Sequence[Tensor]
+    half: Tensor | Sequence[Tensor] | None = None
 
 
 class Source(NamedTuple):
@@ -58,10 +58,9 @@ class LocalEnhancer(nn.Module):
         self.up = UpBlock(widths[1] + 2 * widths[0], widths[0])
         self.head = PictureHead(widths[0] + 2 * own[0], out_channels)
 
-    def decode(self, source: Features, target: Features, from_global: Tensor, warps: PartWarps) -> Head:
-        """Both encoders' first features and the global decoder's rectified ones -> the head's output."""
-        skips = [self.up(from_global), warp_features(source, warps), target]
-        return self.head(relu_(torch.cat(skips, dim=1)))
+    def decode(self, source: Features, target: Features, from_global: list[Tensor], warps: PartWarps) -> Head:
+        """Both encoders' first features and the global decoder's -> the head's output."""
+        return self.head([self.up(from_global), warp_features(source, warps), target], slope=0.0)
 
 
 class AppearanceGenerator(nn.Module):
@@ -111,10 +110,10 @@ class AppearanceGenerator(nn.Module):
         """What `decode` needs of a source, whatever the target; `alpha` must be the same in both calls."""
         require_divisible((image.shape[2], image.shape[3]), self.factor, type(self).__name__)
         maps = [foreground(parsing)] if self.reads_parsing else []
-        inputs = Sizes(torch.cat([image, *maps, heatmaps], dim=1))
-        if self.local_net is not None:
+        inputs = Sizes([image, *maps, heatmaps])
+        if self._reads_half(alpha):
             half = [halve_image(image), *(halve_parsing(each) for each in maps), halve_heatmaps(heatmaps)]
-            inputs = Sizes(inputs.full, torch.cat(half, dim=1))
+            inputs = Sizes(inputs.full, half)
         flat = self.flat_colour_input or "flat" in self.blend
         encoded = self.encode_inputs(inputs, alpha)
         return encoded._replace(
@@ -143,10 +142,10 @@ class AppearanceGenerator(nn.Module):
             others["background"] = source.background
         if self.flat_colour_input:
             maps.append(others["flat"])
-        inputs = Sizes(torch.cat([target_heatmaps, *maps], dim=1))
-        if self.local_net is not None:
+        inputs = Sizes([target_heatmaps, *maps])
+        if self._reads_half(alpha):
             half = [halve_heatmaps(target_heatmaps), *(halve_parsing(each) for each in maps)]
-            inputs = Sizes(inputs.full, torch.cat(half, dim=1))
+            inputs = Sizes(inputs.full, half)
         return self.decode_inputs(source, inputs, warps, warps, alpha, [others[name] for name in self.blend], noise)
 
     def encode_inputs(self, inputs: Sizes, alpha: float) -> Source:
@@ -173,7 +172,7 @@ class AppearanceGenerator(nn.Module):
         """
         if self.local_net is None:
             features = self.global_net.decode(source.levels, self.global_net.encode_target(inputs.full), warps, noise)
-            return _mix(self.global_net.head(features), others)
+            return _mix(self.global_net.head(features, slope=0.0), others)
         encoder = self.global_net.target_encoder
         first, local = _fade(encoder, self.local_net.target_encoder, inputs, alpha)
         features = self.global_net.decode(source.levels, encoder.descend(first), half_warps, noise)
@@ -182,9 +181,13 @@ class AppearanceGenerator(nn.Module):
         fine = _mix(self.local_net.decode(source.local, local, features, warps), others)
         return fine if alpha == 1 else alpha * fine + (1 - alpha) * _mix(self._coarse(features), others)
 
-    def _coarse(self, features: Features) -> Head:
+    def _reads_half(self, alpha: float) -> bool:
+        """Whether the global network's first convolutions read anything (`_fade`)."""
+        return self.local_net is not None and (alpha != 1 or torch.is_grad_enabled())
+
+    def _coarse(self, features: list[Tensor]) -> Head:
         """The global network's head at the full size, from its decoder's features at half of it."""
-        return self.global_net.head(interpolate(features, scale_factor=2.0, mode="nearest"))
+        return self.global_net.head(interpolate(joined(features, 0.0), scale_factor=2.0, mode="nearest"))
 
 
 def _mix(head: Head, others: Sequence[Images]) -> Images:
@@ -202,8 +205,12 @@ def _mix(head: Head, others: Sequence[Images]) -> Images:
 def _fade(global_encoder: Encoder, local_encoder: Encoder, inputs: Sizes, alpha: float) -> tuple[Tensor, Tensor | None]:
     """The global encoder's first features with the local one's second mixed in, and the local one's first.
 
-    At `alpha` 0 the local encoder is left out.
+    At `alpha` 0 the local encoder is left out, at 1 the global one's first convolution; in training it stays, as it
+    then has a gradient, of zeros.
     """
+    if alpha == 1 and not torch.is_grad_enabled():
+        first, second = local_encoder(inputs.full)
+        return second, first
     assert inputs.half is not None, "the global network under the local enhancer reads the inputs at half the size"
     own = global_encoder.stem(inputs.half)
     if alpha == 0:

@@ -1,10 +1,12 @@
 """The layers that the networks are made of."""
 
+from collections.abc import Sequence
+
 import torch
-from spt_kernels import norm_act, prepare_transposed, tile_conv_transposed
+from spt_kernels import norm_act, pack, pack_transposed, packed_conv, packed_conv_transposed
 from spt_kernels.paths import is_on_processor
 from torch import Tensor, nn
-from torch.nn.functional import fold, leaky_relu
+from torch.nn.functional import fold, leaky_relu, relu_
 
 from spt_dist.models.noise import Seeded, drop_channels
 from spt_dist.types import Features
@@ -36,58 +38,105 @@ def instance_norm(x: Features, slope: float = 0.0) -> Features:
     return norm_act(x, groups=x.shape[1], slope=slope)
 
 
+class Conv(nn.Conv2d):
+    """Convolution padded by one pixel, of maps that lie side by side; `prepare` saves time once the weight stays.
+
+    A prepared one draws without joining the maps, channels-last; with gradients it is torch's own.
+    """
+
+    packed: Tensor | None
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride=stride, padding=1, bias=bias)
+        self.register_buffer("packed", None, persistent=False)
+
+    def forward(self, input: Tensor | Sequence[Tensor], slope: float = 1.0) -> Tensor:
+        """Maps [b c_i h w] -> [b out i j]; `slope` is of a leaky ReLU in front."""
+        maps = [input] if isinstance(input, Tensor) else input
+        if self.packed is None or torch.is_grad_enabled():
+            return self.plain(joined(maps, slope))
+        return packed_conv(maps, self.weight, self.bias, self.packed, self.stride[0], slope)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The convolution itself, by torch."""
+        return super().forward(x)
+
+    def prepare(self) -> None:
+        """Keep the weight in the form that multiplies fastest; forgotten when the network trains again."""
+        self.packed = pack(self.weight)
+
+    def train(self, mode: bool = True) -> "Conv":
+        """Training changes the weight."""
+        if mode:
+            self.packed = None
+        return super().train(mode)
+
+
+class UpConv(nn.ConvTranspose2d):
+    """4x4 transposed convolution of stride 2, as `Conv` is: the weight is kept for few pixels and for many.
+
+    With gradients it is torch's own: in training tiles gain 1 % of a step and cost 0.2 GB of its peak.
+    """
+
+    phases: Tensor | None
+    tiles: Tensor | None
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+        self.register_buffer("phases", None, persistent=False)
+        self.register_buffer("tiles", None, persistent=False)
+
+    def forward(self, input: Tensor | Sequence[Tensor], output_size: list[int] | None = None) -> Tensor:
+        """Maps [b c_i h w] -> [b out 2h 2w], a ReLU in front."""
+        maps = [input] if isinstance(input, Tensor) else input
+        if self.phases is None or torch.is_grad_enabled():
+            return super().forward(joined(maps, 0.0), output_size)
+        return packed_conv_transposed(maps, self.weight, self.phases, self.tiles, 0.0)
+
+    def prepare(self) -> None:
+        """Keep the weight in the forms that multiply fastest; forgotten when the network trains again."""
+        self.phases, self.tiles = pack_transposed(self.weight)
+
+    def train(self, mode: bool = True) -> "UpConv":
+        """Training changes the weight."""
+        if mode:
+            self.phases = self.tiles = None
+        return super().train(mode)
+
+
+def joined(maps: Sequence[Tensor], slope: float) -> Tensor:
+    """Maps side by side along the channels, behind a leaky ReLU; slope 1 is none."""
+    if len(maps) == 1:
+        return maps[0] if slope == 1 else leaky_relu(maps[0], slope)
+    x = torch.cat(list(maps), dim=1)
+    if slope == 0:
+        return relu_(x)
+    return x if slope == 1 else leaky_relu(x, slope)
+
+
+def prepare(network: nn.Module) -> nn.Module:
+    """Make a trained network ready to draw, and give it back: `eval`, then every convolution's `prepare`."""
+    for module in network.eval().modules():
+        if isinstance(module, Conv | UpConv):
+            module.prepare()
+    return network
+
+
 class DownBlock(nn.Module):
     """LeakyReLU, 4x4 convolution of stride 2, norm: halves the size."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
+        self.conv = Conv(in_channels, out_channels, 4, stride=2, bias=False)
         self.norm = ScalarLayerNorm() if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """[b in h w] -> [b out h/2 w/2]."""
-        return self.norm(self.conv(leaky_relu(x, LEAK)))
-
-
-class UpConv(nn.ConvTranspose2d):
-    """4x4 transposed convolution of stride 2; `prepare` saves time where the weight has stopped changing.
-
-    Tiles are taken without gradients only: in training they gain 1 % of a step and cost 0.2 GB of its peak.
-    """
-
-    prepared: Tensor | None
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
-        self.register_buffer("prepared", None, persistent=False)
-
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """[b in h w] -> [b out 2h 2w]."""
-        if torch.is_grad_enabled():
-            return super().forward(input, output_size)
-        return tile_conv_transposed(input, self.weight, self.prepared)
-
-    def prepare(self) -> None:
-        """Keep the weight in the form that multiplies fastest; forgotten when the network trains again."""
-        self.prepared = prepare_transposed(self.weight)
-
-    def train(self, mode: bool = True) -> "UpConv":
-        """Training changes the weight."""
-        if mode:
-            self.prepared = None
-        return super().train(mode)
-
-
-def prepare(network: nn.Module) -> nn.Module:
-    """Make a trained network ready to draw, and give it back: `eval`, then every `UpConv.prepare`."""
-    for module in network.eval().modules():
-        if isinstance(module, UpConv):
-            module.prepare()
-    return network
+        return self.norm(self.conv(x, LEAK))
 
 
 class UpBlock(nn.Module):
-    """4x4 transposed convolution of stride 2, norm, ReLU, 2-d dropout: doubles the size of what is already rectified.
+    """ReLU, 4x4 transposed convolution of stride 2, norm, ReLU, 2-d dropout: doubles the size of maps side by side.
 
     The published order has the dropout in front of the ReLU; scaling or dropping whole channels, it commutes with it.
     """
@@ -98,13 +147,13 @@ class UpBlock(nn.Module):
         self.norm = ScalarLayerNorm(slope=0.0)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, noise: Seeded | None = None) -> Tensor:
-        """[b in h w] -> [b out 2h 2w]; a network that draws drops channels only by the seeds of `noise`."""
-        x = self.norm(self.conv(x))
+    def forward(self, maps: Tensor | Sequence[Tensor], noise: Seeded | None = None) -> Tensor:
+        """[b in_i h w] -> [b out 2h 2w]; a network that draws drops channels only by the seeds of `noise`."""
+        x = self.norm(self.conv(maps))
         return drop_channels(x, self.dropout, noise) if self.dropout and (self.training or noise) else x
 
 
-class PictureHead(nn.Conv2d):
+class PictureHead(Conv):
     """3x3 convolution to the few channels of a picture, under which a processor's convolutions leave vectors empty.
 
     There it is one product of all taps with all pixels, and a sum of the nine shifted results, which pays on maps of
@@ -112,15 +161,15 @@ class PictureHead(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1)
+        super().__init__(in_channels, out_channels, 3)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def plain(self, x: Tensor) -> Tensor:
         """[b in h w] -> [b out h w]."""
-        size = (input.shape[2], input.shape[3])
-        if not is_on_processor(input) or self.out_channels > FEW_CHANNELS or size[0] * size[1] < MANY_PX:
-            return super().forward(input)
+        size = (x.shape[2], x.shape[3])
+        if not is_on_processor(x) or self.out_channels > FEW_CHANNELS or size[0] * size[1] < MANY_PX:
+            return super().plain(x)
         taps = self.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, self.in_channels)
-        summed = fold(taps @ input.flatten(2), size, kernel_size=3, padding=1)
+        summed = fold(taps @ x.flatten(2), size, kernel_size=3, padding=1)
         return summed if self.bias is None else summed + self.bias[:, None, None]
 
 

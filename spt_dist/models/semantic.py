@@ -8,7 +8,6 @@ part-warped: a first guess to correct. There is no dropout, since a map is a pre
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from spt_dist.body import Joint, Label
@@ -63,7 +62,7 @@ class SemanticGenerator(nn.Module):
 
     def decode(self, source: SourceMaps, target_heatmaps: Heatmaps, warps: PartWarps) -> Parsing:
         """The logits of the encoded source in one target pose."""
-        target = target_heatmaps
+        target = [target_heatmaps]
         if self.warped_input:
-            target = torch.cat([target_heatmaps, warp_features(source.parsing, warps)], dim=1)
-        return self.unet.head(self.unet.decode(source.levels, self.unet.encode_target(target), warps))
+            target.append(warp_features(source.parsing, warps))
+        return self.unet.head(self.unet.decode(source.levels, self.unet.encode_target(target), warps), slope=0.0)

@@ -7,14 +7,12 @@ target's.
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from spt_kernels import part_warp
 from torch import Tensor, nn
-from torch.nn.functional import relu_
 
 from spt_dist.geometry import PartWarps
-from spt_dist.models.blocks import DownBlock, PictureHead, UpBlock
+from spt_dist.models.blocks import Conv, DownBlock, PictureHead, UpBlock
 from spt_dist.models.noise import Seeded
 from spt_dist.types import Features
 
@@ -26,15 +24,15 @@ class Encoder(nn.Module):
 
     def __init__(self, in_channels: int, widths: Sequence[int], norm_last: bool = False) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.stem = Conv(in_channels, widths[0], 3)
         last = len(widths) - 1
         self.downs = nn.ModuleList(
             DownBlock(widths[level - 1], widths[level], norm=level < last or norm_last)
             for level in range(1, len(widths))
         )
 
-    def forward(self, x: Features) -> list[Tensor]:
-        """x [b in h w] -> levels [b widths[i] h/2^i w/2^i]."""
+    def forward(self, x: Tensor | Sequence[Tensor]) -> list[Tensor]:
+        """Maps side by side, [b in_i h w] -> levels [b widths[i] h/2^i w/2^i]."""
         return self.descend(self.stem(x))
 
     def descend(self, first: Features) -> list[Tensor]:
@@ -86,24 +84,27 @@ class UNet(nn.Module):
         self, source: Float[Tensor, "b s h w"], target: Float[Tensor, "b t h w"], warps: PartWarps
     ) -> Float[Tensor, "b out h w"]:
         """The head's output, without a final nonlinearity."""
-        return self.head(self.decode(self.encode_source(source), self.encode_target(target), warps))
+        return self.head(self.decode(self.encode_source(source), self.encode_target(target), warps), slope=0.0)
 
-    def encode_source(self, source: Features) -> list[Tensor]:
+    def encode_source(self, source: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """The source's levels, not yet warped: one source serves many poses."""
         return self.source_encoder(source)
 
-    def encode_target(self, target: Features) -> list[Tensor]:
+    def encode_target(self, target: Tensor | Sequence[Tensor]) -> list[Tensor]:
         """The target's levels."""
         return self.target_encoder(target)
 
     def decode(
         self, source: list[Tensor], target: list[Tensor], warps: PartWarps, noise: Seeded | None = None
-    ) -> Features:
-        """The rectified features under the head, [b (widths[1] + 2 widths[0]) h w]; `noise` as `UpBlock` takes it."""
-        skips = [torch.cat(pair, dim=1) for pair in zip(self._warp(source, warps), target, strict=True)]
-        x = relu_(skips.pop())
+    ) -> list[Tensor]:
+        """The features under the head, side by side and not yet rectified: widths[1], widths[0], widths[0].
+
+        `noise` is as `UpBlock` takes it.
+        """
+        skips = [*zip(self._warp(source, warps), target, strict=True)]
+        x = [*skips.pop()]
         for up in self.ups:
-            x = torch.cat([up(x, noise), relu_(skips.pop())], dim=1)
+            x = [up(x, noise), *skips.pop()]
         return x
 
     def _warp(self, levels: list[Tensor], warps: PartWarps) -> list[Tensor]:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spt_kernels import norm_act
-from spt_kernels.norm_act import _triton, cpu, reference
+from spt_kernels.norm_act import _triton, cpu, op, reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -148,3 +148,22 @@ def test_the_op_compiles_as_one_graph():
 def test_groups_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match="`groups` is 3 but `x` has 4 channels"):
         norm_act(torch.ones(1, 4, 2, 2), 3)
+
+
+@pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize("last", [True, False], ids=["channels-last", "planes"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 2), (2, 5, 7, 9), (3, 17, 41, 13), (1, 64, 33, 64)], ids=str)
+def test_a_network_that_draws_normalises_whole_samples_alike(sizes, last):
+    x, weight, bias, grad = example(*sizes)
+    x = (x + 100).contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    truth = expected(x.double(), weight, bias, grad, 1, 0.2)[0]
+    with torch.no_grad():
+        found = norm_act(x, 1, weight, bias, EPS, 0.2)
+    assert found.stride() == x.stride()
+    assert_close(found, truth, rtol=2e-5, atol=2e-4)  # 100 in float32 is known to 4e-6
+
+
+def test_torch_knows_the_form_without_gradients():
+    x, weight, bias, _ = example(2, 5, 7, 9)
+    for layout in (torch.channels_last, torch.contiguous_format):
+        torch.library.opcheck(op._norm_whole, (x.contiguous(memory_format=layout), weight, bias, EPS, 0.2))

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spt_kernels import part_masks, part_warp
-from spt_kernels.part_warp import _triton, cpu, reference
+from spt_kernels.part_warp import _triton, cpu, op, reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -295,3 +295,23 @@ def test_inputs_that_do_not_fit_are_named():
         UNCHECKED(torch.ones(1, 1, 4, 4), eye, two, (4, 4))
     with pytest.raises(ValueError, match="as many quadrilaterals as transforms, 1 to 255"):
         part_warp(torch.ones(1, 1, 4, 4), torch.ones(1, 300, 2, 3), torch.ones(1, 300, 4, 2), (4, 4))
+
+
+@pytest.mark.usefixtures("nan_filled_memory")
+@pytest.mark.parametrize(("b", "c", "p", "h", "w"), SIZES)
+def test_a_network_that_draws_warps_channels_last_maps_to_the_same_bits(b, c, p, h, w):
+    features, transforms, quads, _ = example(b, c, p, h, w)
+    size = (2 * h, 2 * w)
+    features.view(-1)[0] = torch.nan  # stays seen
+    truth = part_warp(features.requires_grad_(), transforms, quads, size)
+    with torch.no_grad():
+        found = part_warp(features.contiguous(memory_format=torch.channels_last), transforms, quads, size)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert_close(found, truth.detach(), rtol=0, atol=0, equal_nan=True)
+
+
+def test_torch_knows_the_channels_last_form():
+    features, transforms, quads, _ = example(2, 3, 4, 5, 7)
+    ndc = reference.ndc_transforms(transforms, (5, 7), (10, 14))
+    last = features.contiguous(memory_format=torch.channels_last)
+    torch.library.opcheck(op._warp_last, (last, ndc, quads, 10, 14))

@@ -17,7 +17,8 @@ SMALL = {  # the features' sizes and the pictures'
     "pose_maps": Shape(3, 18, 64, 32, (64, 32)),
     "norm_act": Shape(2, 6, 9, 7, (64, 32)),
     "tile_conv": Shape(2, 64, 17, 19, (64, 32)),
-    "tile_conv_transposed": Shape(2, 64, 33, 31, (64, 32)),
+    "packed_conv": Shape(2, 64, 34, 30, (64, 32)),
+    "packed_conv_transposed": Shape(2, 64, 33, 31, (64, 32)),
 }
 
 

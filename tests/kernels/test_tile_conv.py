@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from spt_kernels import prepare_transposed, tile_conv, tile_conv_transposed
-from spt_kernels.tile_conv import cpu, op, reference, transposed
+from spt_kernels import tile_conv
+from spt_kernels.tile_conv import cpu, op, reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -120,38 +120,3 @@ def test_the_op_compiles_as_one_graph():
 
     compiled = torch.compile(torch.ops.spt_kernels.tile_conv, fullgraph=True, backend="aot_eager")
     assert_close(gradients(compiled), gradients(torch.ops.spt_kernels.tile_conv))
-
-
-def doubling(b, c, o, h, w, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(c, o, 4, 4, generator=generator) / (4 * c) ** 0.5
-    return torch.randn(b, c, h, w, generator=generator), weight
-
-
-@pytest.mark.usefixtures("nan_filled_memory")
-@pytest.mark.parametrize("shape", [(1, 256, 64, 64, 128), (3, 257, 65, 61, 47), (4, 64, 16, 16, 16)], ids=str)
-def test_the_doubling_convolution_is_torchs(shape, monkeypatch):
-    x, weight = doubling(*shape)
-    truth = F.conv_transpose2d(x.double(), weight.double(), stride=2, padding=1)
-    monkeypatch.setattr(F, "conv_transpose2d", None)  # tiles, or nothing
-    found = tile_conv_transposed(x, weight, prepare_transposed(weight))
-    assert found.shape == truth.shape
-    assert float((found - truth).abs().max() / truth.abs().max()) < 1e-5
-
-
-def test_a_doubling_convolution_of_little_is_torchs_own():
-    for x, weight in (doubling(1, 64, 16, 8, 8), doubling(1, 32, 64, 64, 128)):
-        found = tile_conv_transposed(x, weight, prepare_transposed(weight))
-        assert torch.equal(found, F.conv_transpose2d(x, weight, stride=2, padding=1))
-
-
-def test_what_is_of_no_use_is_not_prepared():
-    assert prepare_transposed(torch.zeros(63, 64, 4, 4)) is None
-    assert prepare_transposed(torch.zeros(1536, 512, 4, 4)) is None
-    assert prepare_transposed(torch.zeros(64, 16, 4, 4, dtype=torch.float64)) is None
-    assert prepare_transposed(torch.zeros(64, 16, 4, 4)).shape == (36, 64, 64)
-
-
-def test_torch_knows_the_prepared_form():
-    x, weight = doubling(1, 64, 16, 32, 32)
-    torch.library.opcheck(transposed._conv_prepared, (x, prepare_transposed(weight)))

@@ -14,6 +14,8 @@ from spt_kernels.bench.shapes import REGIONS, Shape
 from spt_kernels.cost import Cost
 from spt_kernels.norm_act import cost as norm_cost
 from spt_kernels.norm_act import reference as norm_reference
+from spt_kernels.packed_conv import cost as packed_cost
+from spt_kernels.packed_conv import reference as packed_reference
 from spt_kernels.part_masks import cost as masks_cost
 from spt_kernels.part_masks import reference as masks_reference
 from spt_kernels.part_warp import cost as warp_cost
@@ -154,12 +156,26 @@ def _doubling(shape: Shape, scene: Scene, dtype: torch.dtype) -> Case:
     x, channels = _features(shape, scene, dtype, 0, leaf=False), shape.channels
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(channels, channels // 4, 4, 4, generator=generator).to(x) / (4 * channels) ** 0.5
-    args = (x, weight, spt_kernels.prepare_transposed(weight))
+    args = ([x], weight, *spt_kernels.pack_transposed(weight), 0.0)
     spellings: dict[str, Spelling] = {
-        "ours": lambda: spt_kernels.tile_conv_transposed(*args),
-        "eager": lambda: conv_reference.tile_conv_transposed(x, weight),
+        "ours": lambda: spt_kernels.packed_conv_transposed(*args),
+        "eager": lambda: packed_reference.packed_conv_transposed([x], weight, 0.0),
     }
-    return Case(spellings, (), {FORWARD: conv_cost.transposed_cost(x, weight)}, ("tile_conv_transposed", args))
+    return Case(spellings, (), {FORWARD: packed_cost.transposed_cost(x, weight)}, ("packed_conv_transposed", args))
+
+
+def _halving(shape: Shape, scene: Scene, dtype: torch.dtype) -> Case:
+    """To twice the channels, as in the encoders, with a weight that only draws."""
+    x, channels = _features(shape, scene, dtype, 0, leaf=False), shape.channels
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(2 * channels, channels, 4, 4, generator=generator).to(x) / (16 * channels) ** 0.5
+    packed = spt_kernels.pack(weight)
+    spellings: dict[str, Spelling] = {
+        "ours": lambda: spt_kernels.packed_conv([x], weight, None, packed, 2, 0.2),
+        "eager": lambda: packed_reference.packed_conv([x], weight, None, 2, 0.2),
+    }
+    costs = {FORWARD: packed_cost.halving_cost(x, weight)}
+    return Case(spellings, (), costs, ("packed_conv", ([x], weight, None, packed, 2, 0.2)))
 
 
 def _plus(a: Cost, b: Cost) -> Cost:
@@ -172,5 +188,6 @@ CASES = {
     "pose_maps": _pose_maps,
     "norm_act": _norm,
     "tile_conv": _tile_conv,
-    "tile_conv_transposed": _doubling,
+    "packed_conv": _halving,
+    "packed_conv_transposed": _doubling,
 }

@@ -53,7 +53,11 @@ SHAPES: dict[str, dict[str, Shape]] = {
         "256_c256_b2": Shape(2, 256, 64, 64, FASHION),
         "256_c64_b2": Shape(2, 64, 256, 256, FASHION),
     },
-    "tile_conv_transposed": {  # the decoders' last blocks
+    "packed_conv": {  # the encoders' blocks
+        "256_c64_b1": Shape(1, 64, 128, 128, FASHION),
+        "256_c256_b1": Shape(1, 256, 32, 32, FASHION),
+    },
+    "packed_conv_transposed": {  # the decoders' last blocks
         "256_c256_b1": Shape(1, 256, 128, 128, FASHION),
         "256_c512_b1": Shape(1, 512, 64, 64, FASHION),
         "256_c1024_b1": Shape(1, 1024, 32, 32, FASHION),

@@ -1,8 +1,10 @@
-"""`norm_act` for processors: torch's own normalisation, with the activation in place."""
+"""`norm_act` for processors: torch's own normalisation, the activation in place; compiled where nothing is trained."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from spt_kernels import native
 
 
 def forward(
@@ -13,6 +15,13 @@ def forward(
     weights, biases = weight.repeat(c), bias.repeat(c)
     result, mean, rstd = torch.ops.aten.native_group_norm(x, weights, biases, b, c, h * w, groups, eps)
     return F.leaky_relu_(result, slope), mean, rstd
+
+
+def forward_whole(x: Tensor, weight: Tensor, bias: Tensor, eps: float, slope: float) -> Tensor:
+    """The result alone, of whole samples: dense float32 maps of any layout, which the result keeps."""
+    result = torch.empty_like(x)
+    native.call("spt_norm_act_whole", x, weight, bias, result, x.shape[0], x[0].numel(), float(eps), float(slope))
+    return result
 
 
 def backward(

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spt_kernels.norm_act import cpu
+from spt_kernels.paths import is_on_processor
 
 
 def norm_act(
@@ -40,7 +41,24 @@ def norm_act(
     precision = torch.promote_types(x.dtype, torch.float32)
     weight = x.new_ones(1, dtype=precision) if weight is None else weight.to(precision)
     bias = x.new_zeros(1, dtype=precision) if bias is None else bias.to(precision)
+    if groups == 1 and is_on_processor(x) and x.dtype == torch.float32 and not torch.is_grad_enabled() and _is_dense(x):
+        return _norm_whole(x, weight, bias, float(eps), float(slope))
     return _norm(x, groups, weight, bias, float(eps), float(slope))[0]
+
+
+def _is_dense(x: Tensor) -> bool:
+    return x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.library.custom_op("spt_kernels::norm_act_whole", mutates_args=(), device_types="cpu")
+def _norm_whole(x: Tensor, weight: Tensor, bias: Tensor, eps: float, slope: float) -> Tensor:
+    """Whole samples without gradients: nobody asks for the moments."""
+    return cpu.forward_whole(x, weight, bias, eps, slope)
+
+
+@_norm_whole.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor, eps: float, slope: float) -> Tensor:
+    return torch.empty_like(x)
 
 
 @torch.library.custom_op("spt_kernels::norm_act", mutates_args=(), device_types="cpu")

@@ -57,18 +57,31 @@ float mask_at(const spt::Quad& quad, const Resized& x, const Resized& y) {
     return (1 - y.share) * top + y.share * bottom;
 }
 
-void add_pair(Layer& layer, const Shape& s, const float* map, float x, float y, int64_t pixel, int part, float mask) {
-    // The order of the arithmetic is `reference.positions`'.
-    const float at_x = (((map[0] * x + map[1] * y) + map[2]) + 1) * (float(s.w - 1) / 2);
-    const float at_y = (((map[3] * x + map[4] * y) + map[5]) + 1) * (float(s.h - 1) / 2);
+// The four pixels that a target pixel reads, and their weights, the mask in them.
+struct Taps {
+    int32_t source[4];
+    float weight[4];
+
+    Taps(const Shape& s, const float* map, float x, float y, float mask) {
+        // The order of the arithmetic is `reference.positions`'.
+        const float at_x = (((map[0] * x + map[1] * y) + map[2]) + 1) * (float(s.w - 1) / 2);
+        const float at_y = (((map[3] * x + map[4] * y) + map[5]) + 1) * (float(s.h - 1) / 2);
+        const float left = std::floor(at_x), top = std::floor(at_y);
+        const float across[2] = {1 - (at_x - left), at_x - left}, down[2] = {1 - (at_y - top), at_y - top};
+        for (int tap = 0; tap < 4; ++tap) {
+            const float column = left + float(tap % 2), row = top + float(tap / 2);
+            const bool inside = column >= 0 && column <= float(s.w - 1) && row >= 0 && row <= float(s.h - 1);
+            source[tap] = inside ? int32_t(row) * int32_t(s.w) + int32_t(column) : 0;
+            weight[tap] = inside ? down[tap / 2] * mask * across[tap % 2] : 0.0f;
+        }
+    }
+};
+
+void add_pair(Layer& layer, const Taps& taps, int64_t pixel, int part) {
     layer.pixel.push_back(int32_t(pixel)), layer.part.push_back(uint8_t(part));
-    const float left = std::floor(at_x), top = std::floor(at_y);
-    const float across[2] = {1 - (at_x - left), at_x - left}, down[2] = {1 - (at_y - top), at_y - top};
     for (int tap = 0; tap < 4; ++tap) {
-        const float column = left + float(tap % 2), row = top + float(tap / 2);
-        const bool inside = column >= 0 && column <= float(s.w - 1) && row >= 0 && row <= float(s.h - 1);
-        layer.source[tap].push_back(inside ? int32_t(row) * int32_t(s.w) + int32_t(column) : 0);
-        layer.weight[tap].push_back(inside ? down[tap / 2] * mask * across[tap % 2] : 0.0f);
+        layer.source[tap].push_back(taps.source[tap]);
+        layer.weight[tap].push_back(taps.weight[tap]);
     }
 }
 
@@ -90,7 +103,7 @@ Sample list_pairs(const Shape& s, const float* maps, const double* quads, const 
                 }
                 const int64_t level = live[pixel]++;
                 if (level == int64_t(sample.layers.size())) sample.layers.emplace_back();
-                add_pair(sample.layers[level], s, maps + 6 * part, axis_x[column], axis_y[row], pixel, int(part), mask);
+                add_pair(sample.layers[level], Taps(s, maps + 6 * part, axis_x[column], axis_y[row], mask), pixel, int(part));
             }
         }
     }
@@ -114,7 +127,52 @@ HOT void join_zero(const uint8_t* first_out, float* values, uint8_t* winners, in
     }
 }
 
+// The maximum of what is there and of four pixels' weighted sum, over all channels.
+HOT void join_pixel(const float* features, const Taps& taps, int64_t channels, float* values) {
+    const float *f0 = features + taps.source[0] * channels, *f1 = features + taps.source[1] * channels;
+    const float *f2 = features + taps.source[2] * channels, *f3 = features + taps.source[3] * channels;
+    const float w0 = taps.weight[0], w1 = taps.weight[1], w2 = taps.weight[2], w3 = taps.weight[3];
+#pragma GCC ivdep
+    for (int64_t c = 0; c < channels; ++c) {
+        const float found = w0 * f0[c] + w1 * f1[c] + w2 * f2[c] + w3 * f3[c], best = values[c];
+        values[c] = found > best || found != found ? found : best;  // a NaN stays seen
+    }
+}
+
 }  // namespace
+
+// The values alone, of channels-last features: features [b h w c] -> values [b h w c]
+extern "C" void spt_part_warp_last(
+    const float* features, const float* maps, const double* quads, const float* axis_x, const float* axis_y,
+    float* values, int64_t b, int64_t c, int64_t p, int64_t h, int64_t w, int64_t image_h, int64_t image_w) {
+    const Shape s{b, c, p, h, w, image_h, image_w};
+    std::vector<spt::Quad> parts;
+    for (int64_t i = 0; i < b * p; ++i) parts.emplace_back(quads + 8 * i, image_h, image_w);
+    std::vector<Resized> columns;
+    for (int64_t column = 0; column < w; ++column) columns.emplace_back(column, w, image_w);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t line = 0; line < b * h; ++line) {
+        const int64_t sample = line / h, row = line % h;
+        const Resized y(row, h, image_h);
+        const float* of_sample = features + sample * h * w * c;
+        for (int64_t column = 0; column < w; ++column) {
+            float* value = values + (line * w + column) * c;
+            bool out = false;
+            std::fill(value, value + c, -INFINITY);
+            for (int64_t part = 0; part < p; ++part) {
+                const spt::Quad& quad = parts[sample * p + part];
+                const Resized& x = columns[column];
+                const bool missed = quad.absent() || y.second < quad.top || y.first >= quad.bottom ||
+                                    x.second < quad.left || x.first >= quad.right;
+                const float mask = missed ? 0.0f : mask_at(quad, x, y);
+                if (mask == 0) out = true;
+                else join_pixel(of_sample, Taps(s, maps + (sample * p + part) * 6, axis_x[column], axis_y[row], mask), c, value);
+            }
+            if (out)
+                for (int64_t channel = 0; channel < c; ++channel) value[channel] = value[channel] < 0 ? 0.0f : value[channel];
+        }
+    }
+}
 
 // features [b c h w], maps [b p 2 3], quads [b p 4 2], axes [w] and [h] -> values and winners, both [b c h w]
 extern "C" void spt_part_warp_forward(

@@ -15,6 +15,13 @@ def forward(features: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int,
     return values, winners
 
 
+def forward_last(features: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """The values alone, of channels-last features, as channels-last."""
+    values = torch.empty_like(features, memory_format=torch.channels_last)
+    _call("spt_part_warp_last", (features,), ndc, quads, image_size, (values,))
+    return values
+
+
 def backward(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Gradient of the features, [b c h w], from that of the values and the winning parts."""
     grad = grad.contiguous()

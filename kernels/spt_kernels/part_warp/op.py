@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spt_kernels.part_warp import cpu, reference
+from spt_kernels.paths import is_on_processor
 
 
 def part_warp(
@@ -39,6 +40,9 @@ def part_warp(
     if features.dtype == torch.float64:  # the faster forms compute in float32
         return reference.part_warp(features, transforms, quads, image_size)
     ndc = reference.ndc_transforms(transforms.detach().float(), (features.shape[2], features.shape[3]), image_size)
+    drawn = is_on_processor(features) and features.dtype == torch.float32 and not torch.is_grad_enabled()
+    if drawn and features.is_contiguous(memory_format=torch.channels_last):
+        return _warp_last(features, ndc, quads.detach().double(), *image_size)
     return _warp(features, ndc, quads.detach().double(), *image_size)[0]
 
 
@@ -62,6 +66,17 @@ def _(features: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> 
     return values, torch.empty_like(values, dtype=torch.uint8)
 
 
+@torch.library.custom_op("spt_kernels::part_warp_last", mutates_args=(), device_types="cpu")
+def _warp_last(features: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> Tensor:
+    """Channels-last features, warped without gradients: nobody asks which part has won."""
+    return cpu.forward_last(features, ndc, quads, (height, width))
+
+
+@_warp_last.register_fake
+def _(features: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> Tensor:
+    return torch.empty_like(features, memory_format=torch.channels_last)
+
+
 @torch.library.custom_op("spt_kernels::part_warp_backward", mutates_args=(), device_types="cpu")
 def _warp_backward(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, height: int, width: int) -> Tensor:
     return cpu.backward(grad.float(), winners, ndc, quads, (height, width)).to(grad.dtype)
@@ -80,7 +95,7 @@ def _(grad: Tensor, winners: Tensor, ndc: Tensor, quads: Tensor, height: int, wi
 
 
 def _layout(features: Tensor) -> torch.memory_format:
-    """The kernels keep channels-last maps as they are; the compiled form gives NCHW."""
+    """The kernels keep channels-last maps as they are; the compiled form with gradients gives NCHW."""
     last = features.is_cuda and features.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format
 

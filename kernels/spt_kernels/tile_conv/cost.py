@@ -9,9 +9,3 @@ def forward_cost(x: Tensor, weight: Tensor, result: Tensor) -> Cost:
     """Everything moved once; two flops for each weight and pixel of the result. The tiles need a quarter of them."""
     moved = (x.numel() + weight.numel() + result.numel()) * x.element_size()
     return Cost(bytes=moved, flops=2 * weight[0].numel() * result.numel())
-
-
-def transposed_cost(x: Tensor, weight: Tensor) -> Cost:
-    """The same for the convolution that doubles the size: every weight meets every pixel of x."""
-    moved = (x.numel() + weight.numel() + 4 * x[:, 0].numel() * weight.shape[1]) * x.element_size()
-    return Cost(bytes=moved, flops=2 * weight[0].numel() * x.numel())

@@ -19,11 +19,6 @@ def tile_conv(
     return F.conv2d(x, weight, bias, padding=padding)
 
 
-def tile_conv_transposed(x: Float[Tensor, "b c h w"], weight: Float[Tensor, "c o 4 4"]) -> Float[Tensor, "b o i j"]:
-    """Convolve transposed with stride 2 and padding 1."""
-    return F.conv_transpose2d(x, weight, stride=2, padding=1)
-
-
 def transforms(kernel: int) -> tuple[Float[Tensor, "6 6"], Float[Tensor, "6 k"], Float[Tensor, "6 m"]]:
     """The matrices B', G and A of the tile's product, float64: `y = A' [(G w G') * (B' x B)] A`.
 
