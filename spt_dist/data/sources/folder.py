@@ -5,6 +5,7 @@ bytes with the source's. `keypoints.csv`, `identities.csv`, one list a split and
 end.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ class Folder:
         shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir(parents=True)
         self._keypoints: list[str] = []
-        self._identities: list[str] = []
+        self._identities: list[tuple[str, str]] = []
         self._splits: dict[str, list[str]] = {}
 
     def add(
@@ -55,7 +56,7 @@ class Folder:
         if joints is not None:
             self._keypoints.append(annotation(name, joints))
         if identity is not None:
-            self._identities.append(f"{name},{identity}")
+            self._identities.append((name, identity))
 
     def finish(self, account: Account, about: dict[str, Any], pairs: dict[str, list[Pair]]) -> None:
         """Write the lists and the account, then give the folder its name."""
@@ -66,7 +67,8 @@ class Folder:
         if self._keypoints:
             self._write("keypoints.csv", [CSV_HEADER, *self._keypoints])
         if self._identities:
-            self._write("identities.csv", ["name,identity", *self._identities])
+            with open(self._aside / "identities.csv", "w", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows([("name", "identity"), *self._identities])
         for split, kept in pairs.items():
             self._write(f"pairs-{split}.csv", ["from,to", *(",".join(pair) for pair in kept)])
         (self._aside / "dropped.jsonl").write_text(account.lines(), encoding="utf-8")
@@ -86,6 +88,7 @@ class Folder:
 
 
 def _link(source: Path, target: Path) -> None:
+    assert not target.exists(), f"two photos became `{target.name}`"
     with suppress(OSError):  # another disk, or a file system without links
         os.link(source.resolve(), target)
         return

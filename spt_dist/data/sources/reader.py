@@ -18,6 +18,7 @@ from spt_dist.data.sources.merges import merge
 from spt_dist.data.sources.names import About
 from spt_dist.data.sources.orders import ORDERS, to_field
 
+RESERVED = set(',:"\\')  # they separate the columns of lists, or quote them
 EXIF_ORIENTATION, EXIF_TURNED = 0x0112, range(5, 9)  # turned by 90 degrees: width and height change places
 
 
@@ -68,7 +69,7 @@ class Reader:
         joints = self._joints(entry.row, size, account)
         labels = self._labels(about, size, joints) if self._maps is not None else None
         name = photo.name if photo else entry.name
-        identity = about.identity or self._identities.get(photo.path.name if photo else entry.name)
+        identity = about.identity or (self._named(photo) if photo else None)
         account.notes["without keypoints"] += joints is None
         account.notes["without parsing map"] += labels is None and self.has_photos
         self._seen.add((split, about.flat))
@@ -81,8 +82,10 @@ class Reader:
             about = entry.photo.about
         else:
             about = KINDS[self._job.kind].about(entry.row.name) if entry.row else None
-        if about is None or "," in about.flat or "\\" in about.flat:
+        if about is None:
             raise Dropped(Reason.NAME, f"`{entry.name}` is no name of a picture of {self._job.kind}")
+        if set(about.flat) & RESERVED or not about.flat.isprintable() or about.flat != about.flat.strip():
+            raise Dropped(Reason.NAME, f"`{entry.name}` has a character that lists of names cannot hold")
         if about.junk:
             raise Dropped(Reason.JUNK, f"`{entry.name}` shows nobody in particular")
         return about
@@ -109,11 +112,14 @@ class Reader:
         split = (entry.row.split if entry.row else None) or (photo.split if photo else None) or "train"
         if split != "train" or not self.has_photos:
             return split
-        name = photo.path.name if photo else about.flat
-        share = _share(about.identity or self._identities.get(name) or about.key)
+        share = _share(about.identity or (self._named(photo) if photo else None) or about.key)
         if share < self._job.test:
             return "test"
         return "val" if share < self._job.test + self._job.val else "train"
+
+    def _named(self, photo: Photo) -> str | None:
+        """Who it is by the source's own list, which may know the photo by its name there or in the new folder."""
+        return self._identities.get(photo.name) or self._identities.get(photo.path.name)
 
     def _joints(self, row: Row | None, size: frames.Size | None, account: Account) -> JointArray | None:
         """The row's joints in px of the photo; of the frame where there is no photo."""

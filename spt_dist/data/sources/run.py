@@ -77,10 +77,12 @@ def _import(
         except Dropped as dropped:
             account.dropped.append(Line(entry.name, entry.where, dropped.reason, str(dropped)))
         else:
-            folder.add(ready.name, ready.split, ready.photo, ready.joints, ready.labels, ready.identity)
             account.splits[ready.split] += 1
             names[ready.about.key] = ready.name
-            identities.setdefault(ready.identity or ready.about.key, {}).setdefault(ready.split, ready.name)
+            places = identities.setdefault(ready.identity or ready.about.key, {})
+            places.setdefault(ready.split, ready.name)
+            if len(places) == 1 or not reader.has_photos:  # else the import is going to be refused
+                folder.add(ready.name, ready.split, ready.photo, ready.joints, ready.labels, ready.identity)
         if progress:
             progress(account.read, account.total)
     if reader.has_photos:
@@ -96,8 +98,9 @@ def _refuse_overlap(identities: dict[str, dict[str, str]]) -> None:
             for identity, splits in list(shared.items())[:SHOWN_OVERLAPS]
         )
         raise DataError(
-            f"{len(shared)} of {len(identities)} identities are in more than one split, so a test would show people "
-            f"that training has seen. Take each out of one of them. The first:\n{shown}"
+            f"{len(shared)} of {len(identities)} identities (names of photos, where nothing says who it is) are in "
+            f"more than one split, so a test would show people that training has seen. Take each out of one of these, "
+            f"or rename what are other people. The first:\n{shown}"
         )
 
 

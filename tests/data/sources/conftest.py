@@ -65,3 +65,17 @@ def table() -> Callable[..., Path]:
 def nobody() -> tuple[int, ...]:
     """All joints, to be left out."""
     return ALL_MISSING
+
+
+@pytest.fixture
+def account_of() -> Callable[[Path], dict]:
+    """`account_of(folder)` is its import.json, once its numbers have been found to add up."""
+
+    def read(folder: Path) -> dict:
+        tree = json.loads((folder / "import.json").read_text())
+        dropped = sum(tree["rows"]["dropped"].values())
+        assert tree["rows"]["read"] == tree["rows"]["imported"] + dropped
+        assert len((folder / "dropped.jsonl").read_text().splitlines()) == dropped
+        return tree
+
+    return read
