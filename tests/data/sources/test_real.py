@@ -83,7 +83,6 @@ def test_ccp_originals_agree_with_the_maps_in_our_labels(do, data, tmp_path):
         seen = sample.labels[np.ix_(y[inside[0].ravel()], x[inside[1].ravel()])]
         table += np.bincount(len(Label) * ours[inside].ravel() + seen.ravel(), minlength=100).reshape(table.shape)
     agreed = table.diagonal() / (table.sum(0) + table.sum(1) - table.diagonal())
-    print("IoU by label:", {label.name: round(float(agreed[label]), 3) for label in Label})
     assert all(agreed[label] > 0.9 for label in CLOTHING_LABELS)
     assert agreed[Label.BACKGROUND] > 0.95
     assert agreed[Label.HAIR] > 0.8
