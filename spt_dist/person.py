@@ -14,14 +14,13 @@ import numpy as np
 from spt_dist.body import Joint, Label
 from spt_dist.data.importers import parse_keypoints
 from spt_dist.data.schema import read_image, read_labels
+from spt_dist.data.sources.names import PHOTO_ENDINGS
 from spt_dist.joints import Keypoints, load_json, parse_pose, pose_from_tree
 
 # Callers' arrays: `check` says what is wrong with them, so no annotation does. uint8 [h, w, 3], uint8 [h, w], [18, 3].
 ImageArray: TypeAlias = np.ndarray
 LabelArray: TypeAlias = np.ndarray
 JointArray: TypeAlias = np.ndarray
-
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 class Person(NamedTuple):

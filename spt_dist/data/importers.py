@@ -55,7 +55,7 @@ def read_folder(path: Path | str, split: str) -> Iterator[Sample | Unreadable]:
     folder = Path(path)
     names = _lines(folder / f"{split}.txt", f"this folder has the splits {splits(folder) or 'none'}")
     joints = _keypoints(folder / "keypoints.csv")
-    identities = _identities(folder / "identities.csv")
+    identities = read_identities(folder / "identities.csv")
     for name in names:
         stem = Path(name).stem
         try:
@@ -73,13 +73,22 @@ def parse_keypoints(ys: str, xs: str, where: str) -> JointArray:
     """Joints from the two JSON lists of an annotation line; `DataError` names `where` when they are not two of 18."""
     try:
         xy = np.column_stack((json.loads(xs), json.loads(ys))).astype(np.float32)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         xy = np.empty((0, 2), np.float32)
-    if xy.shape != (len(Joint), 2):
+    if xy.shape != (len(Joint), 2) or not np.isfinite(xy).all():
         raise DataError(f"{where}: expected two JSON lists of {len(Joint)} numbers, y first, found `{ys}` and `{xs}`")
     joints = np.column_stack((xy, np.ones(len(xy), np.float32)))
     joints[(xy < 0).any(1)] = MISSING
     return joints
+
+
+def annotation(name: str, joints: JointArray) -> str:
+    """A line of `keypoints.csv`: name, all y, all x; -1 where missing."""
+    x, y = (
+        [round(float(value), 2) if joint[2] else -1 for value, joint in zip(joints[:, axis], joints, strict=True)]
+        for axis in (0, 1)
+    )
+    return f"{name}: {json.dumps(y)}: {json.dumps(x)}"
 
 
 def _keypoints(path: Path) -> dict[str, JointArray]:
@@ -96,7 +105,7 @@ def _keypoints(path: Path) -> dict[str, JointArray]:
     return table
 
 
-def _identities(path: Path) -> dict[str, str]:
+def read_identities(path: Path) -> dict[str, str]:
     """The person's name by picture name; empty where the folder does not say."""
     if not path.is_file():
         return {}

@@ -5,7 +5,6 @@ in the target pose, for evaluation. `sample_person` fixes body, clothes and scen
 and `draw` brings the two together; the same arguments always give the same bytes.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import cv2
 import numpy as np
 
 from spt_dist.body import MISSING, Joint
-from spt_dist.data.importers import TWINS
+from spt_dist.data.importers import TWINS, annotation
 from spt_dist.data.synthetic_figure import Figure
 from spt_dist.data.synthetic_head import Head
 from spt_dist.data.synthetic_look import Look, Scene, sample_look, sample_scene
@@ -185,7 +184,7 @@ def draw_folder(
                 drawing = draw(person, sample_pose(rng), size)
                 _write(folder, stem, drawing)
                 lists[split].append(f"{stem}.jpg")
-                keypoints.append(_annotation(f"{stem}.jpg", drawing.joints))
+                keypoints.append(annotation(f"{stem}.jpg", drawing.joints))
                 identities.append(f"{stem}.jpg,{identity}")
                 done += 1
                 if progress is not None:
@@ -204,15 +203,6 @@ def _write(folder: Path, stem: str, drawing: Drawing) -> None:
     ):
         if not cv2.imwrite(str(path), pixels, options):
             raise OSError(f"`{path}` could not be written: check the folder's permissions and free space")
-
-
-def _annotation(name: str, joints: np.ndarray) -> str:
-    """A line of `keypoints.csv`: name, all y, all x; -1 where missing."""
-    x, y = (
-        [round(float(value), 2) if joint[2] else -1 for value, joint in zip(joints[:, axis], joints, strict=True)]
-        for axis in (0, 1)
-    )
-    return f"{name}: {json.dumps(y)}: {json.dumps(x)}"
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

@@ -42,14 +42,14 @@ def find_run(words: str) -> Path:
     return box.RUN if words == box.NAME else Path(words)
 
 
-def size_px(text: str) -> tuple[int, int]:
-    """`64x48` as (height, width) in px."""
+def size_px(text: str, option: str = "--size") -> tuple[int, int]:
+    """`64x48` as (height, width) in px; errors name the option that has it."""
     try:
         height, width = (int(side) for side in text.split("x"))
         if min(height, width) < 1:
             raise ValueError
     except ValueError:
-        raise ValueError(f"`--size {text}` is not HEIGHTxWIDTH in px, such as 128x64") from None
+        raise ValueError(f"`{option} {text}` is not HEIGHTxWIDTH in px, such as 128x64") from None
     return height, width
 
 
