@@ -124,13 +124,16 @@ class Files:
             ShardError: the sample's shard, or its index, is missing or not what was packed.
         """
         shard = bisect_right(self._ends, number)
-        if self._open(shard).stamp_now() != self._sound[shard]:
-            self._open.cache_clear()
-        opened, path = self._open(shard), self._paths[shard]
-        files: dict[str, Any] = {"__url__": str(path)}
-        for key, offset, size, name in opened.places(number - self._ends[shard]):  # from the end of the shard
-            files[key] = os.pread(opened.descriptor, size, offset)
-            files["__key__"] = name.split(".")[0]
+        files: dict[str, Any] = {"__url__": str(self._paths[shard])}
+        try:
+            if self._open(shard).stamp_now() != self._sound[shard]:
+                self._open.cache_clear()
+            opened = self._open(shard)
+            for key, offset, size, name in opened.places(number - self._ends[shard]):  # from the end of the shard
+                files[key] = os.pread(opened.descriptor, size, offset)
+                files["__key__"] = name.split(".")[0]
+        except OSError as error:  # the disk, or a file server that has let it go
+            raise self._error(shard, f"{error.strerror}; copy it back or pack again") from error
         return files
 
     def name(self, number: int) -> str:
@@ -150,8 +153,11 @@ class Files:
         else:
             self._sound[shard] = opened.stamp
             return opened
-        numbers = range(self._ends[shard] - packed.samples, self._ends[shard])
-        raise ShardError(f"shard `{path}` cannot be read: {why}", numbers)
+        raise self._error(shard, why)
+
+    def _error(self, shard: int, why: str) -> ShardError:
+        numbers = range(self._ends[shard] - self._packed[shard].samples, self._ends[shard])
+        return ShardError(f"shard `{self._paths[shard]}` cannot be read: {why}", numbers)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """Every kind of broken picture, map, line or list, each for real: read, packed or rejected by name, read back."""
 
-import io
 import itertools
 import json
 import re
@@ -8,58 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from broken import line_of, write_folder
+from broken import NOISE, RULES, SIZE, blocks, deep_map, line_of, moving, saved, turned, write_folder
 from hostile import png_header
-from PIL import Image
 
 from spt_dist import config
 from spt_dist.body import MISSING, Label
-from spt_dist.data import dali, photos
+from spt_dist.data import dali
 from spt_dist.data.frame import frame
 from spt_dist.data.importers import Unreadable, read_folder
 from spt_dist.data.pack import pack
-from spt_dist.data.photos import read_map, read_photo
 from spt_dist.data.pipeline import open_reader, read_split
 from spt_dist.data.schema import DataError
 
-SIZE = (24, 16)
 READERS = ["webdataset", pytest.param("dali", marks=pytest.mark.skipif(not dali.available(), reason="no DALI here"))]
-ORIENTATION = 0x0112
-# What a viewer does to the stored picture, by EXIF's number; `STORE` is its inverse.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
-INVERSE = {Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270}
-
-
-def saved(picture, kind="PNG", **options):
-    buffer = io.BytesIO()
-    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def turned(upright, number, kind="PNG"):
-    """The file of a picture that EXIF's `number` turns upright."""
-    exif, turn = Image.Exif(), TURNS[number]
-    exif[ORIENTATION] = number
-    return saved(Image.fromarray(upright).transpose(INVERSE.get(turn, turn)), kind, exif=exif)
-
-
-def blocks(mode="RGB"):
-    """Four flat colours, 24x16."""
-    colours = np.array([[[200, 30, 60], [0, 90, 255]], [[255, 255, 255], [8, 120, 16]]], np.uint8)
-    return Image.fromarray(np.kron(colours, np.ones((12, 8, 1), np.uint8))).convert(mode)
-
-
-def moving(kind):
-    return saved(blocks(), kind, save_all=True, append_images=[blocks().transpose(Image.Transpose.ROTATE_180)])
-
-
-def deep_map(high):
-    return saved(np.full(SIZE, high, np.uint16))
 
 
 def photo(make):
@@ -102,7 +62,6 @@ def points(value):
     return line_of("bad.png", np.full((18, 3), value, float))
 
 
-NOISE = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
 REJECTED = {
     "truncated JPEG": (photo(saved(NOISE, "JPEG")[:500]), r"`img/bad.png` is damaged or cut off"),
     "truncated PNG": (photo(lambda good: good[: len(good) // 2]), r"`img/bad.png` is damaged or cut off"),
@@ -184,65 +143,6 @@ def test_a_list_of_the_broken_is_short_and_says_where_all_are(folder, tmp_path):
     assert [json.loads(line)["id"] for line in lines] == [*(f"p{n}" for n in range(7)), "bad"]
 
 
-def grey_of_16_bits():
-    return saved((np.asarray(blocks("L")).astype(np.uint16) << 8) + 77)
-
-
-PALETTE = blocks().quantize(8)
-RULES = {
-    "PNG": (lambda: saved(blocks()), "RGB", 0),
-    "WebP": (lambda: saved(blocks(), "WEBP", lossless=True), "RGB", 0),
-    "BMP": (lambda: saved(blocks(), "BMP"), "RGB", 0),
-    "JPEG": (lambda: saved(blocks(), "JPEG", quality=100, subsampling=0), "RGB", 3),
-    "CMYK": (lambda: saved(blocks("CMYK"), "JPEG", quality=100, subsampling=0), "RGB", 6),
-    "grey": (lambda: saved(blocks("L")), "L", 0),
-    "grey of 16 bits": (grey_of_16_bits, "L", 0),
-    "black and white": (lambda: saved(blocks("1")), "1", 0),
-    "palette": (lambda: saved(PALETTE), "RGB", 0),
-    "palette with transparency": (lambda: saved(PALETTE, transparency=bytes([0, 9, 200])), "RGB", 0),
-    "transparent": (lambda: saved(np.dstack((np.asarray(blocks()), np.zeros(SIZE, np.uint8)))), "RGB", 0),
-    "two pictures in a JPEG": (
-        lambda: saved(blocks(), "MPO", save_all=True, append_images=[blocks("L")], quality=100, subsampling=0),
-        "RGB", 3,
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", RULES)
-def test_other_forms_become_rgb_by_the_stated_rule(what):
-    make, mode, tolerance = RULES[what]
-    found = read_photo(make(), "a")
-    wanted = np.asarray(blocks(mode).convert("RGB")).astype(int)
-    assert found.dtype == np.uint8
-    assert np.abs(found - wanted).max() <= tolerance
-
-
-def test_deep_colours_keep_their_upper_byte():
-    """Pillow writes no RGB of 16 bits; OpenCV does."""
-    import cv2
-
-    deep = (np.asarray(blocks()).astype(np.uint16) << 8) + 200
-    _, content = cv2.imencode(".png", deep[..., ::-1])
-    np.testing.assert_array_equal(read_photo(content.tobytes(), "a"), np.asarray(blocks()))
-
-
-def test_maps_may_have_a_palette_or_16_bits(person):
-    labels = person("a", 1).labels
-    palette = Image.fromarray(labels).convert("P")
-    palette.putpalette([value for colour in range(256) for value in (255 - colour, colour, 7)])
-    np.testing.assert_array_equal(read_map(saved(palette), "a"), np.asarray(palette))
-    np.testing.assert_array_equal(read_map(saved(labels.astype(np.uint16)), "a"), labels)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("number", TURNS)
-def test_a_photo_is_turned_upright(number, kind):
-    upright = np.asarray(blocks())
-    found = read_photo(turned(upright, number, kind), "a")
-    assert found.shape == upright.shape
-    assert np.abs(found[4::16, 4::8].astype(int) - upright[4::16, 4::8]).max() <= 12
-
-
 def test_map_and_joints_refer_to_the_upright_photo(person, tmp_path):
     """A photo that lies on its side gives the same shards as the same photo stored upright."""
     people = [person(f"p{n}", n) for n in range(4)]
@@ -308,11 +208,3 @@ def test_unreadable_ones_carry_folder_and_split(folder):
     assert [one for one in read_folder(folder, "train") if isinstance(one, Unreadable)] == [
         Unreadable("bad", "`img/bad.png` is empty; copy it again", "train", "people")
     ]
-
-
-def test_header_comes_before_pixels(monkeypatch):
-    """What is refused for its size is not decoded."""
-    monkeypatch.setattr(photos, "MOST_PIXELS", 24 * 16 - 1)
-    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("pixels were decoded"))
-    with pytest.raises(DataError, match="is 24 x 16 px; 383 pixels are allowed"):
-        read_photo(saved(NOISE), "a")

@@ -1,5 +1,6 @@
 """Broken shards of every kind, before and while they are read, by both readers: named, counted, stood in for."""
 
+import errno
 import itertools
 import os
 import re
@@ -181,6 +182,23 @@ def test_an_open_shard_that_changes_is_found(folder, kind, whole, what):
     lost = set(whole.names[3 * SHARDS : 4 * SHARDS])
     assert not lost & set(sources(reader, 2 * EPOCH)[4 * BATCH :])  # what was decoded ahead is whole
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("call", ["pread", "fstat"])
+def test_a_disk_that_fails_under_an_open_shard_is_a_lost_shard(folder, kind, whole, monkeypatch, call):
+    told, real, inode = [], getattr(os, call), tar(folder, 3).stat().st_ino
+
+    def failing(descriptor, *arguments):
+        if os.stat(f"/proc/self/fd/{descriptor}").st_ino == inode:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return real(descriptor, *arguments)
+
+    reader = reader_of(folder, kind, told, shuffle_buffer=COUNT)
+    sources(reader, EPOCH // 2)
+    monkeypatch.setattr(os, call, failing)
+    assert not set(whole.names[3 * SHARDS : 4 * SHARDS]) & set(sources(reader, 2 * EPOCH)[4 * BATCH :])
+    assert len(told) == 1
+    assert re.search(r"train-000003.tar` cannot be read: Stale file handle; copy it back", told[0])
 
 
 def test_a_removed_shard_is_read_to_its_end_while_it_is_open(folder, kind):
