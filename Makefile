@@ -38,8 +38,8 @@ test-kernels: setup  ## every proof of the kernels, and the planner against real
 test-fast: setup ## the tests that start no further processes
 	$(BIN)/pytest -m 'not slow and not thorough and not cluster'
 
-fuzz: setup      ## 10,000 hostile requests to the endpoint
-	FUZZ=10000 $(BIN)/pytest -s tests/serve/test_fuzz.py
+fuzz: setup      ## 10,000 hostile requests to the endpoint, and 10,000 mutated samples through packing and reading
+	FUZZ=10000 $(BIN)/pytest -s tests/serve/test_fuzz.py tests/data/test_fuzz_data.py
 
 load-test: setup ## the endpoint under load and faults (10 minutes): results/load.json and .png, docs/load.md
 	$(BIN)/python -m tests.load

@@ -35,6 +35,7 @@ class Data:
     flip: bool = True
     heatmap_sigma_px: Annotated[float, Field(gt=0)] = 6.0
     shuffle_buffer: Count = 1024  # samples
+    max_lost: Fraction = 0.01  # of a split: what may become unreadable in a run before it stops; one sample always may
     pseudo_pairs: str = ""  # the index that `spt pairs` wrote; empty: the online nearest-pose search
     true_targets: bool = False  # learn from the person's other picture (split `twin`): the ceiling, no longer unpaired
 

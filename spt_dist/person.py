@@ -13,7 +13,7 @@ import numpy as np
 
 from spt_dist.body import Joint, Label
 from spt_dist.data.importers import parse_keypoints
-from spt_dist.data.schema import read_image, read_labels
+from spt_dist.data.photos import read_map, read_photo
 from spt_dist.data.sources.names import PHOTO_ENDINGS
 from spt_dist.joints import Keypoints, load_json, parse_pose, pose_from_tree
 
@@ -33,7 +33,7 @@ class Person(NamedTuple):
 
 def read_person(image: str | Path, keypoints: str | Path, parsing: str | Path) -> Person:
     """A person from files: a photo, its keypoints (`read_keypoints`), a PNG of labels; `ValueError` names a bad one."""
-    photo = read_image(_bytes(image, "image"), str(image))
+    photo = read_photo(_bytes(image, "image"), str(image))
     return Person(photo, read_parsing(parsing), read_keypoints(keypoints).joints)
 
 
@@ -55,7 +55,7 @@ def find_person(words: str) -> Person:
 
 def read_parsing(path: str | Path) -> LabelArray:
     """A parsing map, a PNG of labels 0 to 9; `ValueError` names a file that is none."""
-    return read_labels(_bytes(path, "parsing"), str(path))
+    return read_map(_bytes(path, "parsing"), str(path))
 
 
 def read_keypoints(path: str | Path) -> Keypoints:
@@ -72,7 +72,7 @@ def read_keypoints(path: str | Path) -> Keypoints:
         return Keypoints(_annotated(Path(folder), name), None)
     if separator and Path(folder).is_dir():
         photo = _photo(Path(folder), name)
-        size = read_image(_bytes(photo, "image"), str(photo)).shape[:2]
+        size = read_photo(_bytes(photo, "image"), str(photo)).shape[:2]
         return Keypoints(_annotated(Path(folder) / "keypoints.csv", photo.name), size)
     text = _bytes(path, "keypoints").decode(errors="replace")
     try:

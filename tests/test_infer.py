@@ -169,7 +169,7 @@ def test_from_files_to_a_picture(predictor, tmp_path):
     pictures.save(image, tmp_path / "a.png")
     pictures.save(np.repeat(labels[..., None], 3, 2), tmp_path / "colour.png")
     (tmp_path / "k.json").write_text(json.dumps(joints.tolist()))
-    with pytest.raises(ValueError, match=r"colour\.png` must be an 8-bit single-channel"):
+    with pytest.raises(ValueError, match=r"colour\.png` must have a single channel"):
         read_person(tmp_path / "a.png", tmp_path / "k.json", tmp_path / "colour.png")
     with pytest.raises(ValueError, match="cannot read the image"):
         read_person(tmp_path / "none.png", tmp_path / "k.json", tmp_path / "colour.png")

@@ -3,27 +3,35 @@
 DALI is given the samples' bytes and decodes and batches them in its own threads, ahead of the training: on the CPU when
 the plan's device is `cpu`, else JPEGs are decoded on the GPU and batches are born there.
 
-DALI cannot leave out a broken sample, and decodes a JPEG with flipped bits silently. It relies on `pack`, which decoded
-every sample and wrote down the shards' SHA-256: `Manifest.verify` finds out whether they are still the same.
+DALI cannot leave out a broken sample: it gives up the whole batch. So what it is given is what was packed (`files`),
+and each file begins and ends as its format wants; for the rest others stand in (`lost`).
 """
 
 import importlib.util
-import json
 import os
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from spt_dist.body import Joint
-from spt_dist.data.files import Files
+from spt_dist.data.lost import Readable
 from spt_dist.data.plan import Numbers, Plan
-from spt_dist.data.schema import NPY_HEADER_BYTES, Batch, DataError
+from spt_dist.data.schema import NPY_HEADER_BYTES, Batch, DataError, read_about, read_joints
 
 MOST_THREADS = 4
 KEYS = ("jpg", "parsing.png", "pose.npy")  # what DALI decodes; names are read here
+ENDS = {"jpg": (b"\xff\xd8", b"\xff\xd9"), "parsing.png": (b"\x89PNG", b"IEND\xaeB`\x82")}
+
+
+class _Encoded(NamedTuple):
+    """A sample's name, and its files in the order of `KEYS`."""
+
+    id: str
+    files: list[np.ndarray]
 
 
 def available() -> bool:
@@ -35,13 +43,14 @@ def available() -> bool:
 
 
 def decode(plan: Plan, numbers: Numbers) -> Iterator[Batch]:
-    """See `Decode`; `DataError` when DALI cannot read a sample."""
-    files, waiting = Files(plan.manifest, plan.split), deque[list[str]]()
+    """See `Decode`; `DataError` when more samples are lost than `lost` forgives, or DALI gives up at another."""
+    samples, waiting = Readable(plan), deque[list[str]]()
+    use = partial(_take, size=plan.manifest.size)
 
     def feed() -> tuple[list[np.ndarray], ...]:
-        read = [files.read(number) for number in next(numbers)]
-        waiting.append([json.loads(each["json"])["id"] for each in read])
-        return tuple([np.frombuffer(each[key], np.uint8) for each in read] for key in KEYS)
+        read = [samples.read(number, use) for number in next(numbers)]
+        waiting.append([each.id for each in read])
+        return tuple([each.files[position] for each in read] for position in range(len(KEYS)))
 
     pipeline, device = _build(plan, feed), torch.device(plan.device)
     while True:
@@ -51,9 +60,22 @@ def decode(plan: Plan, numbers: Numbers) -> Iterator[Batch]:
             else:  # on our stream: DALI then takes its memory back in that stream's order, after our copies
                 images, labels, joints = pipeline.run(cuda_stream=torch.cuda.current_stream(device).cuda_stream)
         except RuntimeError as error:
-            folder = plan.manifest.folder
-            raise DataError(f"DALI cannot read `{folder}`; is it damaged (`Manifest.verify`)? {error}") from error
+            names = "`, `".join(waiting.popleft())
+            where = f"one of `{names}` in `{plan.manifest.folder}`"
+            raise DataError(f"DALI cannot read {where}; pack the shards again. {error}") from error
         yield Batch(waiting.popleft(), _tensor(images), _tensor(labels)[..., 0], _tensor(joints))
+
+
+def _take(files: dict[str, Any], size: tuple[int, int]) -> _Encoded:
+    """What DALI is given of a sample; `DataError` for what it would give up at."""
+    about = read_about(files)
+    read_joints(files)
+    if tuple(about["size"]) != size:
+        raise DataError(f"`{about['id']}` is {about['size']} px, the manifest says {size}; pack the shards again")
+    for key, (begin, end) in ENDS.items():
+        if not (files[key].startswith(begin) and files[key].endswith(end)):
+            raise DataError(f"`{about['id']}.{key}` is not an image that can be decoded ({len(files[key])} bytes)")
+    return _Encoded(about["id"], [np.frombuffer(files[key], np.uint8) for key in KEYS])
 
 
 def _build(plan: Plan, feed: Any) -> Any:

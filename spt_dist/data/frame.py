@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 
 from spt_dist.body import MISSING, Label
-from spt_dist.data.schema import ImageArray, JointArray, LabelArray
+from spt_dist.data.schema import DataError, ImageArray, JointArray, LabelArray
 
 FrameRule = Literal["person", "whole"]
 
 MARGIN = 0.16  # of the joints' longer side, on every side: hair above the eyes, feet below the ankles, hands
+MOST_FRAMED_PIXELS = 200_000_000  # of a frame before it is resized, 0.8 GB with its map: strips widen to gigabytes
+SLACK_PX = 1  # detectors put joints on the picture's very edge
 SMALLEST_BOX = 0.25  # of the picture's longer side: two joints close together do not make a person
 
 
@@ -46,8 +48,16 @@ def frame(
     """Cut the person out and bring image, labels and joints to `size` (height, width) px.
 
     With fewer than two visible joints `person` is `whole`.
+
+    Raises:
+        DataError: the frame would be too large, as around a long strip or far joints.
     """
     box = window(joints, labels.shape, size, how)
+    if box.height * box.width > MOST_FRAMED_PIXELS:
+        raise DataError(
+            f"the picture is {labels.shape} px, but its frame for {size} px would be {(box.height, box.width)}; "
+            "make the picture smaller, cut strips, and leave out joints that lie far away"
+        )
     shrinking = box.height > size[0]
     return Framed(
         _resize(_cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
@@ -61,6 +71,13 @@ def frame_joints(
 ) -> JointArray:
     """The joints as `frame` would move them: a target pose without its picture of `picture_size` (height, width) px."""
     return _move(joints, window(joints, picture_size, size, how), size)
+
+
+def inside(joints: JointArray, picture_size: tuple[int, ...]) -> JointArray:
+    """The joints, those outside the picture of `picture_size` (height, width) px missing."""
+    edge = np.array(picture_size[1::-1]) - 1 + SLACK_PX
+    stays = ((joints[:, :2] >= -SLACK_PX) & (joints[:, :2] <= edge)).all(1) & (joints[:, 2] > 0)
+    return np.where(stays[:, None], joints, np.asarray(MISSING, np.float32)).astype(np.float32)
 
 
 def window(joints: JointArray, picture: tuple[int, ...], size: tuple[int, int], how: FrameRule) -> Window:

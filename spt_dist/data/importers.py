@@ -2,7 +2,9 @@
 
 A folder holds `img/NAME.jpg` (or .png), `parsing/NAME.png` (labels 0..9), `keypoints.csv` in the field's annotation
 format (`name:keypoints_y:keypoints_x`, JSON lists, -1 for a missing joint), one `SPLIT.txt` per split with a picture's
-name per line, and optionally `identities.csv` (`name,identity`).
+name per line, and optionally `identities.csv` (`name,identity`). `photos` says which pictures can be read, and how.
+
+What is wrong with one picture, or with its line, costs that picture; what is wrong with a whole file is an error.
 """
 
 import csv
@@ -14,18 +16,21 @@ from typing import NamedTuple
 import numpy as np
 
 from spt_dist.body import MISSING, Joint
-from spt_dist.data.schema import DataError, JointArray, Sample, read_image, read_labels
+from spt_dist.data.photos import read_map, read_photo
+from spt_dist.data.schema import DataError, JointArray, Sample
 
 TWINS = "twin"  # further pictures of the training people: true targets, for training that may see them
 SPLITS = ("train", "val", "test", TWINS)
+SHOWN = 80  # characters of a line that is not understood
 
 
 class Unreadable(NamedTuple):
-    """A picture of the list that gives no sample, and why; `pack` counts and lists it."""
+    """A picture of the list that gives no sample, and why; `pack` counts and lists it. `source` is its folder."""
 
     id: str
     reason: str
     split: str
+    source: str = ""
 
 
 def splits(path: Path | str) -> list[str]:
@@ -59,24 +64,31 @@ def read_folder(path: Path | str, split: str) -> Iterator[Sample | Unreadable]:
     for name in names:
         stem = Path(name).stem
         try:
-            if name not in joints:
-                raise DataError("`keypoints.csv` has no line for it")
-            image = read_image(_bytes(folder / "img" / name), f"img/{name}")
-            labels = read_labels(_bytes(folder / "parsing" / f"{stem}.png"), f"parsing/{stem}.png")
+            found = joints.get(name, DataError(f"`keypoints.csv` has no line for `{name[:SHOWN]}`"))
+            identity = identities.get(name)
+            for one in (found, identity):
+                if isinstance(one, DataError):
+                    raise one
+            assert isinstance(found, np.ndarray)
+            assert not isinstance(identity, DataError)
+            image = read_photo(_bytes(folder / "img" / name), f"img/{name}")
+            labels = read_map(_bytes(folder / "parsing" / f"{stem}.png"), f"parsing/{stem}.png")
         except DataError as error:
-            yield Unreadable(stem, str(error), split)
+            yield Unreadable(stem, str(error), split, folder.name)
         else:
-            yield Sample(stem, image, labels, joints[name], identities.get(name), folder.name, split)
+            yield Sample(stem, image, labels, found, identity, folder.name, split)
 
 
 def parse_keypoints(ys: str, xs: str, where: str) -> JointArray:
     """Joints from the two JSON lists of an annotation line; `DataError` names `where` when they are not two of 18."""
     try:
-        xy = np.column_stack((json.loads(xs), json.loads(ys))).astype(np.float32)
+        with np.errstate(over="ignore"):
+            xy = np.column_stack((json.loads(xs), json.loads(ys))).astype(np.float32)
     except (ValueError, TypeError, OverflowError, RecursionError):
         xy = np.empty((0, 2), np.float32)
     if xy.shape != (len(Joint), 2) or not np.isfinite(xy).all():
-        raise DataError(f"{where}: expected two JSON lists of {len(Joint)} numbers, y first, found `{ys}` and `{xs}`")
+        found = f"`{ys[:SHOWN]}` and `{xs[:SHOWN]}`"
+        raise DataError(f"{where}: expected two JSON lists of {len(Joint)} numbers, y first, found {found}")
     joints = np.column_stack((xy, np.ones(len(xy), np.float32)))
     joints[(xy < 0).any(1)] = MISSING
     return joints
@@ -91,40 +103,69 @@ def annotation(name: str, joints: JointArray) -> str:
     return f"{name}: {json.dumps(y)}: {json.dumps(x)}"
 
 
-def _keypoints(path: Path) -> dict[str, JointArray]:
-    """Joints by picture name."""
-    table = {}
+def _keypoints(path: Path) -> dict[str, JointArray | DataError]:
+    """Joints by picture name, or what is wrong with its line."""
+    table: dict[str, JointArray | DataError] = {}
     lines = _lines(path, "it holds `name:keypoints_y:keypoints_x`, one picture a line")
     for number, line in enumerate(lines, start=1):
         if line.startswith("name:"):
             continue
-        fields = line.split(":")
-        if len(fields) != 3:
-            raise DataError(f"`{path}` entry {number}: expected `name:keypoints_y:keypoints_x`, found `{line[:80]}`")
-        table[fields[0].strip()] = parse_keypoints(fields[1], fields[2], f"`{path}` entry {number}")
+        name, *lists = line.split(":")
+        name, where = name.strip(), f"`{path.name}` entry {number}"
+        try:
+            if len(lists) != 2:
+                raise DataError(f"{where}: expected `name:keypoints_y:keypoints_x`, found `{line[:SHOWN]}`")
+            joints, before = parse_keypoints(lists[0], lists[1], where), table.get(name)
+            if isinstance(before, DataError) or not (before is None or np.array_equal(before, joints, equal_nan=True)):
+                raise DataError(f"{where}: `{name[:SHOWN]}` has a line already, with other joints; keep one of them")
+            table[name] = joints
+        except DataError as error:
+            table[name] = error
     return table
 
 
-def read_identities(path: Path) -> dict[str, str]:
-    """The person's name by picture name; empty where the folder does not say."""
+def read_identities(path: Path) -> dict[str, str | DataError]:
+    """The person's name by picture name, or what is wrong with its lines; empty where the folder does not say."""
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if rows and not {"name", "identity"} <= rows[0].keys():
-        raise DataError(f"`{path}` must have the columns `name,identity`, found `{','.join(rows[0])}`")
-    return {row["name"]: row["identity"] for row in rows}
+    table: dict[str, str | DataError] = {}
+    reader = csv.reader(_text(path).splitlines())
+    try:
+        head = next(reader, [])
+        if not {"name", "identity"} <= set(head):
+            raise DataError(f"`{path}` must have the columns `name,identity`, found `{','.join(head)[:SHOWN]}`")
+        for row in reader:
+            cells = dict(zip(head, row, strict=False))
+            if name := cells.get("name"):
+                identity = cells.get("identity", "")
+                other = table.get(name, identity) != identity
+                table[name] = (
+                    DataError(f"`{path.name}` gives `{name[:SHOWN]}` several identities") if other else identity
+                )
+    except csv.Error as error:
+        raise DataError(f"`{path}` line {reader.line_num} is no CSV ({error}); mend that line") from None
+    return {name: identity for name, identity in table.items() if identity}
 
 
 def _lines(path: Path, hint: str) -> list[str]:
     """The file's lines that are not empty, without their blanks."""
     if not path.is_file():
         raise DataError(f"`{path}` does not exist; {hint}")
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    return [line.strip() for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path: Path) -> str:
+    """The text of a list; what is no UTF-8 spoils the line in which it stands, not the others."""
+    try:
+        return path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise DataError(f"cannot read `{path}`: {error.strerror}") from None
 
 
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read `{path.parent.name}/{path.name}`: {error.strerror}") from None
+        raise DataError(f"cannot read `{path.parent.name}/{path.name[:SHOWN]}`: {error.strerror}") from None
+    except ValueError as error:  # a NUL in its name
+        raise DataError(f"cannot read {path.parent.name}/{path.name[:SHOWN]!r}: {error}") from None

@@ -125,9 +125,9 @@ class Manifest:
         """The shards of a split, checked as `split` does; the index of each lies beside it as `.idx`."""
         return [str(self.folder / shard.name) for shard in self.split(split).shards]
 
-    def verify(self) -> None:
-        """Read every shard and compare its SHA-256; `DataError` names the first that differs."""
-        for name in self.splits:
+    def verify(self, *splits: str) -> None:
+        """Read every shard (of these splits) and compare its SHA-256; `DataError` names the first that differs."""
+        for name in splits or self.splits:
             for path, shard in zip(self.paths(name), self.splits[name].shards, strict=True):
                 with open(path, "rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 
 from spt_dist.body import Joint, Label
-from spt_dist.data.frame import FrameRule, frame
+from spt_dist.data.frame import FrameRule, frame, inside
 from spt_dist.data.importers import Unreadable
 from spt_dist.data.manifest import MANIFEST, Manifest, Shard, Split
 from spt_dist.data.schema import KEYS, DataError, Sample, decode, encode, validate
@@ -57,10 +57,10 @@ def pack(
 ) -> Manifest:
     """Write `samples` (of any splits) as shards into the new folder `out`.
 
-    Every image is framed by `how` and stored at `size` (height, width) px. A sample that is unreadable, malformed,
-    shows fewer than `min_joints` joints or repeats an id goes to `rejected.jsonl` with its reason. A shard has at most
-    `shard_samples` samples, fewer where 64 samples or more would not fill 8 shards. `progress(done, total)` is called
-    after each sample.
+    Every image is framed by `how` and stored at `size` (height, width) px; a joint outside its picture is missing. A
+    sample that is unreadable, malformed, shows fewer than `min_joints` joints or repeats an id goes to `rejected.jsonl`
+    with its reason. A shard has at most `shard_samples` samples, fewer where 64 samples or more would not fill 8
+    shards. `progress(done, total)` is called after each sample.
 
     Raises:
         DataError: `out` exists, no sample is left, or more than the fraction `max_rejected` was rejected.
@@ -78,7 +78,7 @@ def pack(
             try:
                 _spool(sample, spool, spooled, size, how, min_joints)
             except DataError as error:
-                rejected.append(Unreadable(sample.id, str(error), sample.split))
+                rejected.append(Unreadable(sample.id, str(error), sample.split, sample.source))
             if progress:
                 progress(done, total)
         _write(aside / "rejected.jsonl", "".join(json.dumps(line._asdict()) + "\n" for line in rejected).encode())
@@ -108,9 +108,14 @@ def _spool(
     if sample.id in split.entries:
         raise DataError(f"the id `{sample.id}` occurs twice in `{sample.split}`")
     validate(sample)
-    framed = frame(sample.image, sample.labels, sample.joints, size, how)
+    joints = inside(sample.joints, sample.labels.shape)
+    outside = int(sample.joints[:, 2].sum() - joints[:, 2].sum())
+    framed = frame(sample.image, sample.labels, joints, size, how)
     sample = replace(sample, image=framed.image, labels=framed.labels, joints=framed.joints)
-    validate(sample, min_joints)
+    try:
+        validate(sample, min_joints)
+    except DataError as error:
+        raise DataError(f"{error}; {outside} joints lie outside the picture" if outside else str(error)) from None
     files = encode(sample)
     again = decode(files)
     assert np.array_equal(again.labels, sample.labels), f"`{sample.id}`: labels changed on their way through PNG"
@@ -127,7 +132,8 @@ def _stop_above(limit: float, rejected: list[Unreadable], kept: int, aside: Path
         raise DataError("there are no samples to pack; does the list of the split have lines?")
     if kept > 0 and len(rejected) <= limit * total:
         return
-    shown = "\n".join(f"  {line.id}: {line.reason}" for line in rejected[:SHOWN_REJECTIONS])
+    named = [(f"{line.source}/{line.id}" if line.source else line.id, line.reason) for line in rejected]
+    shown = "\n".join(f"  {name}: {reason}" for name, reason in named[:SHOWN_REJECTIONS])
     raise DataError(
         f"{len(rejected)} of {total} samples were rejected, the limit is {limit:.0%}. The first:\n{shown}\n"
         f"All are in `{aside / 'rejected.jsonl'}`; mend them, or raise `max_rejected` (`--max-rejected`)"

@@ -7,8 +7,9 @@ sources of the batch behind it, and are decoded once.
 Only uint8 images, uint8 label maps and joints leave the reader: `4 h w + 216` bytes a sample.
 """
 
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -18,11 +19,13 @@ import torch
 
 from spt_dist import config
 from spt_dist.data import dali, opencv
-from spt_dist.data.files import read_tars
+from spt_dist.data.files import Files, ShardError
 from spt_dist.data.manifest import Manifest
 from spt_dist.data.order import Order, Place
 from spt_dist.data.plan import Decode, Plan
 from spt_dist.data.schema import Batch, DataError, Pairs, Sample, decode
+
+logger = logging.getLogger(__name__)
 
 
 def open_reader(
@@ -34,11 +37,13 @@ def open_reader(
     accumulate: int = 1,
     seed: int = 0,
     device: str = "cpu",
+    tell: Callable[[str], None] = logger.warning,
 ) -> "Reader":
     """The reader of one of `ranks` ranks, on `device` (`cpu`, `cuda` or `cuda:N`).
 
     Each time it gives the rank's part of one of the `accumulate` parts of `data.batch`. `data.reader` picks DALI or
-    webdataset's format with OpenCV; `auto` is DALI where it is installed. Order, flips and pairs are the same.
+    webdataset's format with OpenCV; `auto` is DALI where it is installed. Order, flips and pairs are the same. A sample
+    that becomes unreadable later is stood in for (`lost`), and `tell` is told.
 
     Raises:
         DataError: shards are missing, have another size than `data.image_size`, or hold less than a batch; or DALI is
@@ -58,7 +63,7 @@ def open_reader(
             f"`{data.shards}` has {found} samples in `{split}`, `data.batch` = {data.batch} needs {needed}; lower it, "
             "or pack more"
         )
-    plan = Plan(manifest, split, share, ranks, device)
+    plan = Plan(manifest, split, share, ranks, device, data.max_lost, tell)
     shards = [shard.samples for shard in manifest.splits[split].shards]
     order = Order(shards, batch=data.batch, seed=seed, shuffle_buffer=data.shuffle_buffer, flip=data.flip)
     if data.reader == "dali" and not dali.available():
@@ -88,12 +93,23 @@ def micro_batch(data: config.Data, ranks: int, accumulate: int) -> int:
 
 
 def read_split(shards: Path | str, split: str) -> Iterator[Sample]:
-    """Every sample of a split, decoded, in the order of the shards: for evaluation.
+    """Every sample of a split, decoded, in the order of the shards: for evaluation, so none may be lost.
 
     Raises:
-        DataError: the shards are missing or damaged.
+        DataError: the shards are missing or not what was packed; the message names shard or sample.
     """
-    return map(decode, read_tars(Manifest.load(shards).paths(split)))
+    manifest = Manifest.load(shards)
+    files = Files(manifest, split)
+    return (_decode(files, number) for number in range(manifest.splits[split].samples))
+
+
+def _decode(files: Files, number: int) -> Sample:
+    try:
+        return decode(files.read(number))
+    except ShardError:
+        raise
+    except DataError as error:
+        raise DataError(f"{files.name(number)}: {error}") from None
 
 
 class _Part(NamedTuple):

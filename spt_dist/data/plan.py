@@ -12,13 +12,18 @@ Numbers = Iterator[list[int]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a rank's samples come from and go to; `batch` counts the rank's own samples in one batch."""
+    """Where a rank's samples come from and go to; `batch` counts the rank's own samples in one batch.
+
+    Of the split, the fraction `max_lost` may become unreadable; `tell` is told of each loss, on the decoder's thread.
+    """
 
     manifest: Manifest
     split: str
     batch: int
     ranks: int
     device: str
+    max_lost: float
+    tell: Callable[[str], None]
 
     @property
     def samples(self) -> int:

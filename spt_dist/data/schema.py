@@ -23,6 +23,7 @@ from spt_dist.types import ImageBytes, Joints, LabelBytes
 SCHEMA_VERSION = 1
 KEYS = ("jpg", "parsing.png", "pose.npy", "json")
 NPY_HEADER_BYTES = 128
+_NPY_MAGIC = np.lib.format.magic(1, 0)
 
 ImageArray = UInt8[np.ndarray, "h w 3"]
 LabelArray = UInt8[np.ndarray, "h w"]
@@ -124,18 +125,35 @@ def decode(files: dict[str, Any]) -> Sample:
     Raises:
         DataError: a file is missing or cannot be decoded, or the sizes disagree.
     """
-    if missing := [key for key in KEYS if key not in files]:
-        raise DataError(f"the sample has no `{'`, `'.join(missing)}`; pack the shards again")
-    try:
-        about = json.loads(files["json"])
-        joints = np.load(io.BytesIO(files["pose.npy"]), allow_pickle=False)
-        name, size = about["id"], tuple(about["size"])
-    except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise DataError(f"the sample's `json` or `pose.npy` is broken ({error}); pack the shards again") from None
+    about, joints = read_about(files), read_joints(files)
+    name, size = about["id"], tuple(about["size"])
     image, labels = read_image(files["jpg"], f"{name}.jpg"), read_labels(files["parsing.png"], f"{name}.parsing.png")
     if not image.shape[:2] == labels.shape == size:
         raise DataError(f"`{name}`: image {image.shape[:2]}, labels {labels.shape} and `size` {size} disagree")
     return Sample(name, image, labels, joints, about["identity"], about["source"], about["split"])
+
+
+def read_about(files: dict[str, Any]) -> dict[str, Any]:
+    """What a sample's `json` says; `DataError` when `encode` did not write it, or a file of the sample is absent."""
+    if missing := [key for key in KEYS if key not in files]:
+        raise DataError(f"the sample has no `{'`, `'.join(missing)}`; pack the shards again")
+    try:
+        about = json.loads(files["json"])
+        texts = [about["id"], about["source"], about["split"], about["identity"] or ""]
+        numbers = [int(side) for side in about["size"]]
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise DataError(f"the sample's `json` is broken ({error}); pack the shards again") from None
+    if not all(isinstance(text, str) for text in texts) or len(numbers) != 2:
+        raise DataError(f"the sample's `json` is broken ({str(about)[:80]}); pack the shards again")
+    return about
+
+
+def read_joints(files: dict[str, Any]) -> JointArray:
+    """The joints of a sample; `DataError` unless they lie as `encode` writes them."""
+    data = files["pose.npy"]
+    if len(data) != NPY_HEADER_BYTES + len(Joint) * 3 * 4 or not data.startswith(_NPY_MAGIC):
+        raise DataError(f"the sample's `pose.npy` is broken ({len(data)} bytes); pack the shards again")
+    return np.frombuffer(data, "<f4", offset=NPY_HEADER_BYTES).reshape(len(Joint), 3).copy()
 
 
 def read_image(data: bytes, name: str) -> ImageArray:
@@ -162,7 +180,9 @@ def validate(sample: Sample, min_joints: int = 0) -> None:
         DataError: with what is wrong; the sample's id is left to whoever lists it.
     """
     if sample.image.shape[:2] != sample.labels.shape:
-        raise DataError(f"image is {sample.image.shape[:2]} px but labels are {sample.labels.shape}")
+        turned = "; map and joints must refer to the photo as it is shown, turned by its EXIF data"
+        other = turned if sample.image.shape[1::-1] == sample.labels.shape else ""
+        raise DataError(f"image is {sample.image.shape[:2]} px but labels are {sample.labels.shape}{other}")
     if (highest := int(sample.labels.max())) > max(Label):
         raise DataError(f"label {highest} is not one of 0..{int(max(Label))}")
     if highest == Label.BACKGROUND:

@@ -19,7 +19,7 @@ from spt_dist.data.search.found import open_pseudo_pairs
 from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
 from spt_dist.models.noise import Rows
-from spt_dist.run_log import EVENTS
+from spt_dist.run_log import EVENTS, tell_event
 from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
 from spt_dist.train.export import export
@@ -58,6 +58,7 @@ class Trainer:
             accumulate=settings.train.accumulate,
             seed=settings.train.seed,
             device=str(ranks.device),
+            tell=lambda what: tell_event(run, what, rank=ranks.rank),
         )
         self.state: State = build_state(settings, make_engine, ranks.device)
         self.features = PerceptualFeatures(settings.networks.features).to(ranks.device)

@@ -35,6 +35,14 @@ def person() -> Callable[..., Sample]:
     return make_person
 
 
+@pytest.fixture(scope="session")
+def shards_of_64(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 samples of `train` in 8 shards: to be copied, not to be changed."""
+    out = tmp_path_factory.mktemp("packed") / "shards"
+    pack([make_person(f"p{seed}", seed) for seed in range(64)], out, SIZE, "whole")
+    return out
+
+
 @pytest.fixture
 def packed(tmp_path: Path) -> Callable[..., Path]:
     """`packed(count)` packs that many samples of `train` and returns the folder."""

@@ -57,6 +57,12 @@ def turned(random: Random) -> bytes:
     return picture(random, "JPEG", "RGB", exif=exif)
 
 
+def moving(random: Random, good: bytes) -> bytes:
+    """A file of two pictures."""
+    options = {"save_all": True, "append_images": [Image.new("RGB", (7, 12))]}
+    return picture(random, random.choice(["PNG", "WEBP", "GIF"]), "RGB", **options)
+
+
 FILES: list[Callable[[Random, bytes], bytes]] = [
     lambda random, good: good[: random.randrange(len(good))],
     lambda random, good: bytes(len(good)),

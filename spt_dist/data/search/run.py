@@ -90,6 +90,7 @@ def search(
     missing = [one for one in blocks if not parts.done(one.name)]
     resumed = sum(one.stop - one.start for one in blocks if parts.done(one.name))
     if missing:
+        manifest.verify(split)  # the index names its data by these sums
         buckets = open_buckets(read_pool(paths, settings, mapper, bars))
         work = partial(_search_range, buckets=buckets, settings=settings)
         done, total = resumed, sum(one.stop - one.start for one in blocks)
