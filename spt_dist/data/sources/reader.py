@@ -119,7 +119,10 @@ class Reader:
 
     def _named(self, photo: Photo) -> str | None:
         """Who it is by the source's own list, which may know the photo by its name there or in the new folder."""
-        return self._identities.get(photo.name) or self._identities.get(photo.path.name)
+        found = self._identities.get(photo.name) or self._identities.get(photo.path.name)
+        if isinstance(found, DataError):
+            raise Dropped(Reason.UNREADABLE, str(found))
+        return found
 
     def _joints(self, row: Row | None, size: frames.Size | None, account: Account) -> JointArray | None:
         """The row's joints in px of the photo; of the frame where there is no photo."""
