@@ -25,6 +25,7 @@ from spt_dist.held_out import (
     GENERATED,
     GRID_ROWS,
     HEADINGS,
+    REAL,
     Chosen,
     Drawn,
     Pair,
@@ -35,6 +36,7 @@ from spt_dist.held_out import (
 from spt_dist.infer import Predictor
 from spt_dist.models.weights import CARD, weights_folder
 from spt_dist.report import Findings, write_report
+from spt_dist.scripted import MissingNetworkError
 
 SPLIT = "test"
 MIOU, RANKED_BY = "parsing mIoU", "masked SSIM"  # the latter finds the failures
@@ -153,7 +155,7 @@ def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tupl
     for compute in (_fid, _inception_score, _lpips):
         try:
             rows += compute(generated, truth, against, networks)
-        except metrics.MissingNetworkError as error:
+        except MissingNetworkError as error:
             remarks.append(str(error))
     return rows, remarks
 
@@ -162,7 +164,7 @@ MIOU_DEFINITION = "intersection over union of the predicted and the true parsing
 
 
 def _fid(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
-    value = metrics.frechet_distance(images, truth, networks.inception)
+    value = metrics.frechet_distance(images, truth, networks.inception, networks.sha256)
     return [
         Row(
             GENERATED,
@@ -179,13 +181,14 @@ def _fid(images: Tensor, truth: Tensor, against: str, networks: config.Evaluatio
 def _inception_score(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
     definition = f"logits of {networks.inception}, one split"
     return [
-        Row(variant, "-", "IS", definition, "higher", metrics.inception_score(pictured, networks.inception), len(truth))
-        for variant, pictured in ((GENERATED, images), ("the real pictures", truth))
+        Row(variant, "-", "IS", definition, "higher", value, len(truth))
+        for variant, pictured in ((GENERATED, images), (REAL, truth))
+        for value in (metrics.inception_score(pictured, networks.inception, networks.sha256),)
     ]
 
 
 def _lpips(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
-    value = metrics.lpips(images, truth, networks.lpips).mean().item()
+    value = metrics.lpips(images, truth, networks.lpips, networks.sha256).mean().item()
     return [Row(GENERATED, against, "LPIPS", f"network {networks.lpips}", "lower", value, len(truth))]
 
 

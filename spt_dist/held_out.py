@@ -20,6 +20,7 @@ from spt_dist.regions import flat_fill
 
 BATCH, GRID_ROWS = 16, 8
 GENERATED, COPIED, FLAT = "generated", "source copied", "flat colours in the H_S map"
+REAL = "the real pictures"
 TRUE_TARGET, OWN_POSE = "true target", "own pose"
 HEADINGS = ("source", "target pose", "predicted parsing", "generated", "true target")
 
