@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-INCEPTION, TORCHVISION, LPIPS = "inception", "inception_torchvision", "lpips"  # keys of `evaluation`
+INCEPTION, TORCHVISION, LPIPS, POSE = "inception", "inception_torchvision", "lpips", "pose_detector"  # of `evaluation`
 BATCH = 16  # pictures that go through a network at once
 SHOWN = 12  # digits of a hash
 Hashes = Mapping[str, str]  # to expect of networks' files, by their key in `evaluation`
@@ -25,10 +25,12 @@ HOW = {
     "to (features [b, n], logits [b, k]); FID makes do with the features alone (export one with torch.jit.script from "
     "weights that you have, or take NVIDIA's inception-2015-12-05.pt, which is known)",
     TORCHVISION: "a TorchScript file that maps float [b, 3, 299, 299], normalised as the definition says, to the "
-    "pooled features [b, 2048] of torchvision's Inception-v3, weights IMAGENET1K_V1 (where torchvision is installed, put its "
-    "layers up to the pooling, without transform_input, through torch.jit.script)",
+    "pooled features [b, 2048] of torchvision's Inception-v3, weights IMAGENET1K_V1 (where torchvision is installed, "
+    "put its layers up to the pooling, without transform_input, through torch.jit.script)",
     LPIPS: "a TorchScript file that maps two float batches [b, 3, h, w] in [-1, 1] to distances [b] (LPIPS 0.1 on "
     "AlexNet is the field's: where the package lpips is installed, put it through torch.jit.trace)",
+    POSE: "a folder of weights that holds a pose detector (`spt convert --kind pose_detector` writes one), a finished "
+    "run, or a TorchScript file that maps float [b, 3, h, w] in [-1, 1] to heat maps [b, 18, h, w] of `body.Joint`",
 }
 KNOWN = {
     "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4": "NVIDIA's inception-2015-12-05.pt, the "
@@ -72,8 +74,8 @@ def identify(path: Path, key: str, metric: str, sha256: Hashes) -> str:
     if expected and found != expected:
         raise MissingNetworkError(
             f"{metric} is not computed: `{path}` has the SHA-256 {found}, and evaluation.sha256.{key} expects "
-            f"{expected}: it is damaged or another file; copy it again from where it came, or, if it is the one you mean, "
-            f"--set evaluation.sha256.{key}={found}"
+            f"{expected}: it is damaged or another file; copy it again from where it came, or, if it is the one that "
+            f"you mean, --set evaluation.sha256.{key}={found}"
         )
     return f"{path.name}, SHA-256 {found[:SHOWN]}" + (f", {KNOWN[found]}" if found in KNOWN else "")
 
