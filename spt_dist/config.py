@@ -179,7 +179,11 @@ class Evaluation:
     validation_pairs: Count = 32  # of the validation split, the same ones each time, while a run trains
     failures: Annotated[int, Field(ge=0)] = 6  # the worst pairs, which the report shows with the reason
     inception: str = ""  # TorchScript file, for FID and IS
+    inception_torchvision: str = ""  # TorchScript file, for the FID of two protocols
     lpips: str = ""  # TorchScript file, for LPIPS
+    pose_detector: str = ""  # a folder of weights or a TorchScript file, for PCKh; without one the run's own
+    sha256: dict[str, str] = field(default_factory=dict)  # of these files, by their key; another is refused
+    references: Annotated[int, Field(ge=0)] = 0  # training pictures that FID compares with; 0: all
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -5,13 +5,17 @@ the sources (`held_out`). While a run trains, `validate` does the same for a few
 
 Two baselines are always printed: the source copied as it is, and the source's mean colour per region painted into the
 map that H_S predicted. The second is the honest hurdle: it loses on texture alone.
+
+By name, the lineages' own evaluations come beside these scores (`protocols`).
 """
 
 import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,16 +29,22 @@ from spt_dist.held_out import (
     GENERATED,
     GRID_ROWS,
     HEADINGS,
+    REAL,
     Chosen,
     Drawn,
     Pair,
     draw,
     draw_grid,
     read_pairs,
+    read_references,
 )
 from spt_dist.infer import Predictor
 from spt_dist.models.weights import CARD, weights_folder
+from spt_dist.protocols.definition import Case
+from spt_dist.protocols.judges import Judges
+from spt_dist.protocols.scoring import BOOTSTRAP, Outcome, chosen, score_protocols
 from spt_dist.report import Findings, write_report
+from spt_dist.scripted import MissingNetworkError
 
 SPLIT = "test"
 MIOU, RANKED_BY = "parsing mIoU", "masked SSIM"  # the latter finds the failures
@@ -54,45 +64,68 @@ class Row:
     n: int
 
 
+class Evaluated(NamedTuple):
+    """What an evaluation gave: our own rows, and those of the protocols that were asked for."""
+
+    rows: list[Row]
+    by_protocol: Outcome
+
+
 def evaluate(
     run: Path,
     settings: config.Config,
     progress: Callable[[int, int], None] = lambda done, total: None,
     weights: str = "last",
-) -> list[Row]:
+    protocols: Sequence[str] = (),
+) -> Evaluated:
     """Score a run's weights on the test split; write metrics.json, failures.json, grid.png and report.html.
 
     They go to `run/evaluation`, for the best weights to `run/evaluation-best`.
 
     Raises:
-        ValueError: the run has no such weights, its shards are gone, or their test split holds fewer than two pictures.
+        ValueError: the run has no such weights, its shards are gone, their test split holds fewer than two pictures, or
+            there is no such protocol.
     """
+    names = chosen(protocols)
     predictor = Predictor.load(weights_folder(run, weights))
     predictor.how = "whole"  # shards are framed already
     _warn_of_other_data(weights_folder(run, weights), settings.data.shards)
     pairs = read_pairs(settings.data.shards, SPLIT, settings.evaluation.pairs)
     if not pairs:
         raise ValueError(f"the {SPLIT} split of `{settings.data.shards}` holds fewer than two pictures; pack more")
-    chosen, drawn = Chosen.of(pairs), []
-    for start in range(0, len(chosen.pairs), BATCH):
-        drawn.append(draw(predictor, chosen.pairs[start : start + BATCH]))
-        progress(min(start + BATCH, len(chosen.pairs)), len(chosen.pairs))
+    scored, drawn = Chosen.of(pairs), []
+    for start in range(0, len(scored.pairs), BATCH):
+        drawn.append(draw(predictor, scored.pairs[start : start + BATCH]))
+        progress(min(start + BATCH, len(scored.pairs)), len(scored.pairs))
     people: dict[str, Pair] = {}
     for pair in pairs:
         people.setdefault(pair.source.identity or pair.source.id, pair)
     shown = draw(predictor, list(people.values())[:GRID_ROWS])
-    rows, remarks = score(drawn, chosen.against, settings.evaluation)
+    rows, remarks = score(drawn, scored.against, settings.evaluation)
+    by_protocol = score_by(names, drawn, settings, run)
     failures = find_failures(drawn, score_pairs(drawn, GENERATED)[RANKED_BY], settings)
     out = run / OUTPUT[weights]
     out.mkdir(exist_ok=True)
     pictures.save(draw_grid(shown), out / "grid.png")
-    (out / "metrics.json").write_text(json.dumps({"rows": [asdict(row) for row in rows], "remarks": remarks}, indent=1))
+    told = {"rows": [asdict(row) for row in rows], "remarks": remarks}
+    named: dict[str, Any] = {"protocols": asdict(by_protocol), "bootstrap": BOOTSTRAP} if names else {}
+    (out / "metrics.json").write_text(json.dumps(told | named, indent=1))
     (out / "failures.json").write_text(json.dumps([asdict(failure) for failure, _ in failures], indent=1))
-    told = [(asdict(failure), row) for failure, row in failures]
-    write_report(
-        run, out, weights_folder(run, weights), Findings([asdict(row) for row in rows], remarks, told, HEADINGS, RULES)
-    )
-    return rows
+    worst = [(asdict(failure), row) for failure, row in failures]
+    findings = Findings(told["rows"], remarks, worst, HEADINGS, RULES, named)
+    write_report(run, out, weights_folder(run, weights), findings)
+    return Evaluated(rows, by_protocol)
+
+
+def score_by(names: Sequence[str], drawn: Sequence[Drawn], settings: config.Config, run: Path) -> Outcome:
+    """What is drawn, by each of the named protocols; `run` may hold a pose detector of its own."""
+    truth, joints = (torch.cat(p) for p in zip(*((b.target.images, b.target.joints) for b in drawn), strict=True))
+    variants = {
+        variant: Case(torch.cat([batch.variants[variant] for batch in drawn]), truth, joints)
+        for variant in drawn[0].variants
+    }
+    references = partial(read_references, settings.data.shards, settings.evaluation.references)
+    return score_protocols(names, variants, GENERATED, REAL, Judges(settings, run, references))
 
 
 def _warn_of_other_data(weights: Path, shards: str) -> None:
@@ -153,7 +186,7 @@ def score(drawn: list[Drawn], against: str, networks: config.Evaluation) -> tupl
     for compute in (_fid, _inception_score, _lpips):
         try:
             rows += compute(generated, truth, against, networks)
-        except metrics.MissingNetworkError as error:
+        except MissingNetworkError as error:
             remarks.append(str(error))
     return rows, remarks
 
@@ -162,7 +195,7 @@ MIOU_DEFINITION = "intersection over union of the predicted and the true parsing
 
 
 def _fid(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
-    value = metrics.frechet_distance(images, truth, networks.inception)
+    value = metrics.frechet_distance(images, truth, networks.inception, networks.sha256)
     return [
         Row(
             GENERATED,
@@ -179,13 +212,14 @@ def _fid(images: Tensor, truth: Tensor, against: str, networks: config.Evaluatio
 def _inception_score(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
     definition = f"logits of {networks.inception}, one split"
     return [
-        Row(variant, "-", "IS", definition, "higher", metrics.inception_score(pictured, networks.inception), len(truth))
-        for variant, pictured in ((GENERATED, images), ("the real pictures", truth))
+        Row(variant, "-", "IS", definition, "higher", value, len(truth))
+        for variant, pictured in ((GENERATED, images), (REAL, truth))
+        for value in (metrics.inception_score(pictured, networks.inception, networks.sha256),)
     ]
 
 
 def _lpips(images: Tensor, truth: Tensor, against: str, networks: config.Evaluation) -> list[Row]:
-    value = metrics.lpips(images, truth, networks.lpips).mean().item()
+    value = metrics.lpips(images, truth, networks.lpips, networks.sha256).mean().item()
     return [Row(GENERATED, against, "LPIPS", f"network {networks.lpips}", "lower", value, len(truth))]
 
 

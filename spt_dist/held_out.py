@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from spt_dist import pictures
@@ -17,9 +19,12 @@ from spt_dist.data.schema import Batch, Sample, collate
 from spt_dist.infer import Predictor
 from spt_dist.models.inputs import one_hot, to_bytes, to_float, to_labels
 from spt_dist.regions import flat_fill
+from spt_dist.types import ImageBytes
 
 BATCH, GRID_ROWS = 16, 8
+TRAINED = "train"  # the split that a run learns from
 GENERATED, COPIED, FLAT = "generated", "source copied", "flat colours in the H_S map"
+REAL = "the real pictures"
 TRUE_TARGET, OWN_POSE = "true target", "own pose"
 HEADINGS = ("source", "target pose", "predicted parsing", "generated", "true target")
 
@@ -71,6 +76,14 @@ def make_pairs(samples: list[Sample]) -> Iterator[Pair]:
 def read_pairs(shards: str, split: str, most: int) -> list[Pair]:
     """The first pairs of a split, at most `most`; see `make_pairs`."""
     return list(islice(make_pairs(list(read_split(shards, split))), most))
+
+
+def read_references(shards: str, most: int = 0) -> Iterator[ImageBytes]:
+    """The training split's first pictures, in batches; 0: all of them."""
+    samples = read_split(shards, TRAINED)
+    kept = islice(samples, most) if most else samples
+    while batch := list(islice(kept, BATCH)):
+        yield torch.from_numpy(np.stack([sample.image for sample in batch]))
 
 
 def draw(predictor: Predictor, pairs: list[Pair]) -> Drawn:

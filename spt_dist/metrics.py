@@ -8,26 +8,21 @@ path, and say which one is missing.
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore
 
 from spt_dist.body import Label
 from spt_dist.geometry import pose_mask
+from spt_dist.scripted import BATCH, LPIPS, NONE, Hashes, Inception, distances, load_inception, load_script
 from spt_dist.types import ImageBytes, Joints, LabelBytes
 
 Scores = Float[Tensor, "b"]
 SIGMA, WINDOW_PX, RANGE = 1.5, 11, 255.0
-BATCH = 16  # pictures that go through a scripted network at once
-
-
-class MissingNetworkError(ValueError):
-    """A metric's network is not at the given path; the message says how to get it."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +101,9 @@ PAIRED = (
 )
 
 
-def frechet_distance(generated: ImageBytes, real: ImageBytes, inception: str) -> float:
+def frechet_distance(generated: ImageBytes, real: ImageBytes, inception: str, sha256: Hashes = NONE) -> float:
     """FID between two sets of pictures in the features of a TorchScript file; `MissingNetworkError` without one."""
-    network = _Inception(_script(inception, "evaluation.inception", "FID"), _Inception.FEATURES)
+    network, _ = load_inception(inception, "FID", Inception.FEATURES, sha256)
     metric = FrechetInceptionDistance(feature=network)
     for pictured, are_real in ((real, True), (generated, False)):
         for batch in pictured.permute(0, 3, 1, 2).split(BATCH):
@@ -116,12 +111,9 @@ def frechet_distance(generated: ImageBytes, real: ImageBytes, inception: str) ->
     return metric.compute().item()
 
 
-def inception_score(images: ImageBytes, inception: str) -> float:
+def inception_score(images: ImageBytes, inception: str, sha256: Hashes = NONE) -> float:
     """IS of one set of pictures, logits from a TorchScript file; `MissingNetworkError` without one that gives them."""
-    network = _Inception(_script(inception, "evaluation.inception", "IS"), _Inception.LOGITS)
-    if not network.gives_logits:
-        key = "evaluation.inception"
-        raise MissingNetworkError(f"IS is not computed: `{inception}` gives no logits; set {key} to {_HOW[key]}")
+    network, _ = load_inception(inception, "IS", Inception.LOGITS, sha256)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Metric `InceptionScore` will save all extracted features")
         metric = InceptionScore(feature=network, splits=1)
@@ -132,48 +124,7 @@ def inception_score(images: ImageBytes, inception: str) -> float:
         return metric.compute()[0].item()
 
 
-def lpips(images: ImageBytes, references: ImageBytes, network: str) -> Scores:
+def lpips(images: ImageBytes, references: ImageBytes, network: str, sha256: Hashes = NONE) -> Scores:
     """Perceptual distance per picture by a TorchScript file; `MissingNetworkError` without one."""
-    module = _script(network, "evaluation.lpips", "LPIPS")
-    batches = zip(images.split(BATCH), references.split(BATCH), strict=True)
-    with torch.no_grad():
-        scores = [module(*(_channels_first(batch) / 127.5 - 1 for batch in pair)).reshape(-1) for pair in batches]
-    return torch.cat(scores)
-
-
-class _Inception(nn.Module):
-    """One output of a scripted network, as torchmetrics asks for it. FID wants the features, IS the logits."""
-
-    FEATURES, LOGITS = 0, 1
-
-    def __init__(self, module: nn.Module, output: int):
-        super().__init__()
-        self.module, self.output = module, output
-        with torch.no_grad():
-            probe = module(torch.zeros(1, 3, 299, 299, dtype=torch.uint8))
-        self.gives_logits = isinstance(probe, tuple)
-        self.num_features = (probe[self.FEATURES] if self.gives_logits else probe).shape[1]
-
-    def forward(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            outputs = self.module(images)
-        return outputs[self.output] if self.gives_logits else outputs
-
-
-_HOW = {
-    "evaluation.inception": "a TorchScript file of Inception-v3 that maps uint8 [b, 3, h, w] of any size "
-    "to (features [b, n], logits [b, k]); FID makes do with the features alone (export one with torch.jit.script from "
-    "weights that you have)",
-    "evaluation.lpips": "a TorchScript file that maps two float batches [b, 3, h, w] in [-1, 1] to distances [b]",
-}
-
-
-def _script(path: str, key: str, metric: str) -> nn.Module:
-    if not path or not Path(path).is_file():
-        found = f"`{path}` is not a file" if path else "no path is given"
-        raise MissingNetworkError(f"{metric} is not computed: {found}; set {key} to {_HOW[key]}")
-    try:
-        return torch.jit.load(path, map_location="cpu").eval()
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise MissingNetworkError(f"{metric} is not computed: `{path}`: {reason}; give {_HOW[key]}") from None
+    module, _ = load_script(network, LPIPS, "LPIPS", sha256)
+    return distances(module, *(_channels_first(pictured) / 127.5 - 1 for pictured in (images, references)))

@@ -2,8 +2,10 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import cv2
@@ -23,7 +25,8 @@ TRAINS_NO_GENERATOR = "pose"  # this stage's frames show noise
 class Findings(NamedTuple):
     """What an evaluation found: scores, what could not be scored, and the worst pairs with the rules of their reason.
 
-    A failure is told by its facts and shown by the pictures under `headings`.
+    A failure is told by its facts and shown by the pictures under `headings`. `named` holds what protocols gave, as
+    metrics.json has it, where any were asked for.
     """
 
     rows: list[dict[str, Any]]
@@ -31,6 +34,7 @@ class Findings(NamedTuple):
     failures: list[tuple[dict[str, Any], list[Any]]]
     headings: tuple[str, ...]
     rules: dict[str, str]
+    named: Mapping[str, Any] = MappingProxyType({})
 
 
 def write_report(run: Path, out: Path, weights: Path, findings: Findings) -> Path:
@@ -52,6 +56,7 @@ def write_report(run: Path, out: Path, weights: Path, findings: Findings) -> Pat
             values={(row["variant"], row["metric"]): row["value"] for row in rows},
             best=_best(rows),
             remarks=findings.remarks,
+            named=findings.named,
             grid=_inline((out / "grid.png").read_bytes()),
             stages=[(stage, STAGE_COLOURS[stage]) for stage in dict.fromkeys(reached.values())],
             curves=_inline(draw_curves(curves(log, "terms"))) if log else "",

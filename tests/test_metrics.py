@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from spt_dist import metrics
+from spt_dist import metrics, scripted
 from spt_dist.body import MASK_LIMBS, Joint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -109,6 +109,7 @@ def script(module: torch.nn.Module, path) -> str:
 @pytest.mark.parametrize("batch", [2, 16])  # three pictures: a ragged last batch, and all at once
 def test_fid_is_and_lpips_with_scripted_networks(pictures, tmp_path, monkeypatch, batch):
     monkeypatch.setattr(metrics, "BATCH", batch)
+    monkeypatch.setattr(scripted, "BATCH", batch)
     images, truth = pictures
     inception, distance = script(Channels(), tmp_path / "i.pt"), script(Distance(), tmp_path / "d.pt")
     a, b = (x.numpy().astype(float).mean((1, 2)) for x in pictures)
@@ -127,18 +128,18 @@ def test_fid_is_and_lpips_with_scripted_networks(pictures, tmp_path, monkeypatch
 def test_features_alone_do_for_fid_but_not_for_is(pictures, tmp_path):
     both, alone = script(Channels(), tmp_path / "both.pt"), script(FeaturesOnly(), tmp_path / "alone.pt")
     assert metrics.frechet_distance(*pictures, alone) == metrics.frechet_distance(*pictures, both)
-    with pytest.raises(metrics.MissingNetworkError, match=r"IS is not computed: .*alone\.pt` gives no logits"):
+    with pytest.raises(scripted.MissingNetworkError, match=r"IS is not computed: .*alone\.pt` gives no logits"):
         metrics.inception_score(pictures[0], alone)
 
 
 def test_a_missing_network_says_how_to_get_it(pictures, tmp_path):
     images, truth = pictures
     with pytest.raises(
-        metrics.MissingNetworkError, match=r"FID is not computed: no path.*evaluation\.inception.*TorchScript"
+        scripted.MissingNetworkError, match=r"FID is not computed: no path.*evaluation\.inception.*TorchScript"
     ):
         metrics.frechet_distance(images, truth, "")
-    with pytest.raises(metrics.MissingNetworkError, match=r"LPIPS is not computed: `none\.pt` is not a file"):
+    with pytest.raises(scripted.MissingNetworkError, match=r"LPIPS is not computed: `none\.pt` is not a file"):
         metrics.lpips(images, truth, "none.pt")
     (tmp_path / "broken.pt").write_bytes(b"no")
-    with pytest.raises(metrics.MissingNetworkError, match="IS is not computed"):
+    with pytest.raises(scripted.MissingNetworkError, match="IS is not computed"):
         metrics.inception_score(images, str(tmp_path / "broken.pt"))

@@ -48,19 +48,27 @@ def evaluate(
     run: Run,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     weights: Weights = "last",
+    protocol: Annotated[
+        list[str],
+        typer.Option(help="Also by a lineage's definitions: spt, defgan, patn, gfla, cfld, clean or all; repeatable."),
+    ] = [],  # noqa: B006 (typer copies it)
 ) -> None:
     """Score a trained run against baselines and, where there are any, true targets; write grid and report."""
     from spt_dist.config import load_run
     from spt_dist.data.pipeline import read_split
     from spt_dist.evaluation import OUTPUT, SPLIT, table
     from spt_dist.evaluation import evaluate as score
+    from spt_dist.held_out import GENERATED
+    from spt_dist.protocols.scoring import show
     from spt_dist.serve.page import export_gallery
 
     settings = load_run(run, tuple(overrides))
     with bar("evaluating") as progress:
-        rows = score(run, settings, progress, weights)
+        found = score(run, settings, progress, weights, protocol)
     export_gallery(run, read_split(settings.data.shards, SPLIT))
-    table(rows)
+    table(found.rows)
+    if protocol:
+        show(found.by_protocol, GENERATED)
     typer.echo(f"{run}/{OUTPUT[weights]}: metrics.json, failures.json, grid.png, report.html")
 
 
