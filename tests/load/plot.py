@@ -29,7 +29,7 @@ def _latencies(axes: Axes, rows: dict[str, Any]) -> None:
         places = [index + 0.27 * (offset - 1) for index in range(len(rows))]
         axes.bar(places, heights, 0.25, color=colour, label=percentile)
     axes.set_xticks(range(len(rows)), list(rows))
-    axes.set_ylim(0.01, 60)  # first, since a scenario without pictures has no latencies
+    axes.set_ylim(0.01, 300)  # room for the legend; first, since a scenario without pictures has no latencies
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set(title="how long a picture took", ylabel="s")
@@ -60,7 +60,9 @@ def _course(axes: Axes, name: str, row: dict[str, Any]) -> None:
     counts.set_ylim(0, max([2, *(n for _, n, _ in row["replicas"])]) + 0.5)
     counts.set_yticks(range(int(counts.get_ylim()[1]) + 1))
     counts.tick_params(axis="y", colors=REPLICAS)
-    for time, words in row["marks"]:
+    for index, (time, words) in enumerate(row["marks"]):
         axes.axvline(time, color=FAULT, linestyle="--")
-        axes.text(time, 0.05, f" {words}", color=FAULT, fontsize="small", transform=axes.get_xaxis_transform())
+        axes.text(
+            time, 0.05 + 0.1 * index, f" {words}", color=FAULT, fontsize="small", transform=axes.get_xaxis_transform()
+        )
     axes.set_xlim(min([-1.0, *(time for time in times if time > -5)]), max([*course["end_s"], *times]))
