@@ -23,6 +23,7 @@ from spt_dist.types import ImageBytes, Joints, LabelBytes
 SCHEMA_VERSION = 1
 KEYS = ("jpg", "parsing.png", "pose.npy", "json")
 NPY_HEADER_BYTES = 128
+JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # markers before a picture's size: baseline, extended, progressive
 _NPY_MAGIC = np.lib.format.magic(1, 0)
 
 ImageArray = UInt8[np.ndarray, "h w 3"]
@@ -134,7 +135,12 @@ def decode(files: dict[str, Any]) -> Sample:
 
 
 def read_about(files: dict[str, Any]) -> dict[str, Any]:
-    """What a sample's `json` says; `DataError` when `encode` did not write it, or a file of the sample is absent."""
+    """What a sample's `json` says.
+
+    Raises:
+        DataError: `encode` did not write it, a file of the sample is absent, or a picture's header gives another size:
+            a decoder would take time and memory for whatever a damaged header claims.
+    """
     if missing := [key for key in KEYS if key not in files]:
         raise DataError(f"the sample has no `{'`, `'.join(missing)}`; pack the shards again")
     try:
@@ -145,6 +151,14 @@ def read_about(files: dict[str, Any]) -> dict[str, Any]:
         raise DataError(f"the sample's `json` is broken ({error}); pack the shards again") from None
     if not all(isinstance(text, str) for text in texts) or len(numbers) != 2:
         raise DataError(f"the sample's `json` is broken ({str(about)[:80]}); pack the shards again")
+    name, size = about["id"], (numbers[0], numbers[1])
+    image, labels = _jpeg_size(files["jpg"]), _png_size(files["parsing.png"])
+    if image is None:
+        raise DataError(f"`{name}.jpg` is not an image that can be decoded ({len(files['jpg'])} bytes)")
+    if labels is None:
+        raise DataError(f"`{name}.parsing.png` is no whole PNG ({len(files['parsing.png'])} bytes)")
+    if not image == labels == size:
+        raise DataError(f"`{name}`: image {image}, labels {labels} and `size` {size} disagree")
     return about
 
 
@@ -212,3 +226,23 @@ def _imdecode(data: bytes, how: int) -> np.ndarray | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except cv2.error:  # empty input
         return None
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(height, width) that a JPEG's header claims, or None."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] in JPEG_FRAMES:
+            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    """(height, width) of a PNG whose chunks fill it, or None: OpenCV takes memory for whatever a chunk claims."""
+    at = 8
+    while at + 12 <= len(data):
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    if at != len(data) or at < 33:
+        return None
+    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")

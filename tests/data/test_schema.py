@@ -48,7 +48,7 @@ def test_pose_is_raw_float32_behind_a_fixed_header(person):
     [
         ("jpg", b"", "a.jpg` is not an image"),
         ("jpg", b"\xff\xd8 no", "a.jpg` is not an image"),
-        ("parsing.png", b"x", "8-bit single-channel"),
+        ("parsing.png", b"x", "a.parsing.png` is no whole PNG"),
         ("pose.npy", b"", "broken"),
         ("json", b"{", "broken"),
         ("json", b"{}", "broken"),
@@ -106,3 +106,16 @@ def test_flip_swaps_sides_by_name_and_twice_is_nothing(person):
     for again, first in zip(flipped.flip(chosen)[1:], batch[1:], strict=True):
         assert torch.equal(again, first)
     assert torch.equal(flip_labels(flip_labels(batch.labels)), batch.labels)
+
+
+def test_claims_of_a_header_cost_neither_time_nor_memory(person):
+    """A PNG chunk of 4 GB, and pictures of 65,535 px: refused before a decoder believes them."""
+    good = encode(person("a", 0))
+    png, jpg = bytearray(good["parsing.png"]), bytearray(good["jpg"])
+    png[33] = 255
+    at = jpg.index(b"\xff\xc0") + 5
+    jpg[at : at + 4] = b"\xff" * 4
+    with pytest.raises(DataError, match=r"a.parsing.png` is no whole PNG"):
+        decode(good | {"parsing.png": bytes(png)})
+    with pytest.raises(DataError, match=r"image \(65535, 65535\), labels .* disagree"):
+        decode(good | {"jpg": bytes(jpg)})
