@@ -44,9 +44,9 @@ class Window:
     sample_covariance: bool = False
 
     def weights(self) -> Float[Tensor, "t"]:
-        """Of one axis, from left to right."""
+        """Of a Gaussian along one axis."""
         x = torch.arange(self.taps, dtype=torch.float64) - self.taps // 2
-        weights = torch.exp(-0.5 * (x / self.sigma).square()) if self.sigma else torch.ones_like(x)
+        weights = torch.exp(-0.5 * (x / self.sigma).square())
         return weights / weights.sum()
 
 
@@ -150,8 +150,16 @@ def _blur(maps: Float[Tensor, "b c h w"], window: Window) -> Float[Tensor, "b c 
     beyond = window.taps // 2 - window.margin
     assert beyond in (0, 1)
     maps = F.pad(maps, (beyond,) * 4, mode="replicate")
-    batch, channels = maps.shape[:2]
-    weights = window.weights()
-    flat = maps.flatten(0, 1)[:, None]
-    flat = F.conv2d(F.conv2d(flat, weights[None, None, None]), weights[None, None, :, None])
-    return flat[:, 0].unflatten(0, (batch, channels))
+    return _mean_along(_mean_along(maps, window, 3), window, 2)
+
+
+def _mean_along(maps: Tensor, window: Window, dim: int) -> Tensor:
+    """Means along one axis: running sums, or shifted pictures; a convolution in double precision copies all taps."""
+    length = maps.shape[dim] - window.taps + 1
+    if not window.sigma:
+        sums = F.pad(maps.cumsum(dim), (1, 0) if dim == 3 else (0, 0, 1, 0))
+        return (sums.narrow(dim, window.taps, length) - sums.narrow(dim, 0, length)) / window.taps
+    total = torch.zeros_like(maps.narrow(dim, 0, length))
+    for tap, weight in enumerate(window.weights().tolist()):
+        total.add_(maps.narrow(dim, tap, length), alpha=weight)
+    return total

@@ -125,11 +125,15 @@ def show(outcome: Outcome, generated: str) -> None:
     defined = Table(title=BOOTSTRAP, title_justify="left", show_lines=True)
     for heading in ("protocol", "metric", "scores", "definition"):
         defined.add_column(heading, overflow="fold", no_wrap=heading == "scores")
-    for protocol, metric in dict.fromkeys((row.protocol, row.metric) for row in rows):
-        own = [row for row in rows if (row.protocol, row.metric) == (protocol, metric)]
+    for metric, definition in dict.fromkeys((row.metric, row.definition) for row in rows):
+        alike = [row for row in rows if (row.metric, row.definition) == (metric, definition)]
+        protocols = "\n".join(dict.fromkeys(row.protocol for row in alike))
+        first = alike[0]
+        own = [row for row in alike if row.protocol == first.protocol]
         scores = "\n".join(f"{row.variant}\n  {Interval(row.value, row.low, row.high)}" for row in own)
-        words = f"{own[0].definition} ({own[0].better} is better; n = {own[0].n}, against {own[0].against})"
-        defined.add_row(protocol, metric, *map(Text, (scores, words)))  # as text: brackets are no markup
+        words = f"{definition} ({first.better} is better; n = {first.n}, against {first.against})"
+        defined.add_row(protocols, metric, *map(Text, (scores, words)))  # as text: brackets are no markup
     console.print(defined)
-    for missing in outcome.missing:
-        console.print(f"{missing.protocol} {missing.metric}: {missing.reason}", markup=False, soft_wrap=True)
+    for reason in dict.fromkeys(missing.reason for missing in outcome.missing):
+        lacking = (f"{each.protocol} {each.metric}" for each in outcome.missing if each.reason == reason)
+        console.print(f"{', '.join(lacking)}: {reason}", markup=False, soft_wrap=True)
