@@ -59,10 +59,8 @@ def open_reader(
         )
     found, needed = manifest.split(split).samples, max(data.batch, 2)
     if found < needed:
-        raise DataError(
-            f"`{data.shards}` has {found} samples in `{split}`, `data.batch` = {data.batch} needs {needed}; lower it, "
-            "or pack more"
-        )
+        few = f"`{data.shards}` has {found} samples in `{split}`, `data.batch` = {data.batch} needs {needed}"
+        raise DataError(f"{few}; lower it, or pack more")
     plan = Plan(manifest, split, share, ranks, device, data.max_lost, tell)
     shards = [shard.samples for shard in manifest.splits[split].shards]
     order = Order(shards, batch=data.batch, seed=seed, shuffle_buffer=data.shuffle_buffer, flip=data.flip)

@@ -12,39 +12,10 @@ from spt_kernels import part_masks, part_warp
 from spt_kernels.part_warp import _triton, cpu, op, reference
 from torch.nn import functional as F
 from torch.testing import assert_close
+from warps import SIZES, example
 
 UNCHECKED = inspect.unwrap(part_warp)  # without the tests' checks of shapes
 FORMS = pytest.mark.parametrize("form", [cpu, _triton], ids=["cpu", "triton"])
-SIZES = [  # b, c, p, h, w
-    pytest.param(1, 1, 1, 1, 1, id="one pixel"),
-    pytest.param(2, 2, 3, 1, 5, id="one row"),
-    pytest.param(2, 2, 3, 5, 1, id="one column"),
-    pytest.param(2, 3, 4, 5, 7, id="odd"),
-    pytest.param(1, 17, 3, 4, 4, id="channels one past a block"),
-    pytest.param(2, 4, 10, 5, 13, id="pixels one past a block"),
-    pytest.param(1, 16, 10, 16, 12, id="a training shape"),
-]
-
-
-def example(b, c, p, h, w, dtype=torch.float32, image_size=None):
-    """Features, maps in px of a picture (of twice the size), corners of the parts in it, and an upstream gradient.
-
-    Part 0 is everywhere, as the body is; the last part maps out of the picture, the one before it is absent.
-    """
-    height, width = image_size or (2 * h, 2 * w)
-    generator = torch.Generator().manual_seed(b + c + p + h + w)
-    features = torch.randn(b, c, h, w, generator=generator, dtype=dtype)
-    transforms = 0.3 * torch.randn(b, p, 2, 3, generator=generator, dtype=dtype)
-    transforms += torch.eye(2, 3, dtype=dtype)
-    transforms[..., 2] *= 6
-    quads = torch.rand(b, p, 4, 2, generator=generator, dtype=torch.float64) * 1.4 - 0.2
-    quads *= torch.tensor([width, height])
-    if p > 1:
-        quads[:, 0] = torch.tensor([[-1, -1], [width, -1], [width, height], [-1, height]])
-        transforms[:, -1, :, 2] = 1000
-    if p > 2:
-        quads[:, -2] = torch.nan
-    return features, transforms, quads, torch.randn(b, c, h, w, generator=generator, dtype=dtype)
 
 
 def expected(features, transforms, quads, grad, size):
@@ -295,23 +266,3 @@ def test_inputs_that_do_not_fit_are_named():
         UNCHECKED(torch.ones(1, 1, 4, 4), eye, two, (4, 4))
     with pytest.raises(ValueError, match="as many quadrilaterals as transforms, 1 to 255"):
         part_warp(torch.ones(1, 1, 4, 4), torch.ones(1, 300, 2, 3), torch.ones(1, 300, 4, 2), (4, 4))
-
-
-@pytest.mark.usefixtures("nan_filled_memory")
-@pytest.mark.parametrize(("b", "c", "p", "h", "w"), SIZES)
-def test_a_network_that_draws_warps_channels_last_maps_to_the_same_bits(b, c, p, h, w):
-    features, transforms, quads, _ = example(b, c, p, h, w)
-    size = (2 * h, 2 * w)
-    features.view(-1)[0] = torch.nan  # stays seen
-    truth = part_warp(features.requires_grad_(), transforms, quads, size)
-    with torch.no_grad():
-        found = part_warp(features.contiguous(memory_format=torch.channels_last), transforms, quads, size)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    assert_close(found, truth.detach(), rtol=0, atol=0, equal_nan=True)
-
-
-def test_torch_knows_the_channels_last_form():
-    features, transforms, quads, _ = example(2, 3, 4, 5, 7)
-    ndc = reference.ndc_transforms(transforms, (5, 7), (10, 14))
-    last = features.contiguous(memory_format=torch.channels_last)
-    torch.library.opcheck(op._warp_last, (last, ndc, quads, 10, 14))
