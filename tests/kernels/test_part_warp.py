@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spt_kernels import part_masks, part_warp
-from spt_kernels.part_warp import _triton, cpu, op, reference
+from spt_kernels.part_warp import _triton, cpu, reference
 from torch.nn import functional as F
 from torch.testing import assert_close
 from warps import SIZES, example
