@@ -75,7 +75,7 @@ def changed(random: Random, ways: list[Callable[[Random, bytes], bytes]], line: 
     """A line changed in one of the ways; one that was changed before may be none, and is left."""
     try:
         return random.choice(ways)(random, line)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return line
 
 
