@@ -86,9 +86,11 @@ def parse_keypoints(ys: str, xs: str, where: str) -> JointArray:
             xy = np.column_stack((json.loads(xs), json.loads(ys))).astype(np.float32)
     except (ValueError, TypeError, OverflowError, RecursionError):
         xy = np.empty((0, 2), np.float32)
-    if xy.shape != (len(Joint), 2) or not np.isfinite(xy).all():
-        found = f"`{ys[:SHOWN]}` and `{xs[:SHOWN]}`"
-        raise DataError(f"{where}: expected two JSON lists of {len(Joint)} numbers, y first, found {found}")
+    found = f"found `{ys[:SHOWN]}` and `{xs[:SHOWN]}`"
+    if xy.shape != (len(Joint), 2):
+        raise DataError(f"{where}: expected two JSON lists of {len(Joint)} numbers, y first, {found}")
+    if not np.isfinite(xy).all():
+        raise DataError(f"{where}: joints must be finite, -1 where missing, {found}")
     joints = np.column_stack((xy, np.ones(len(xy), np.float32)))
     joints[(xy < 0).any(1)] = MISSING
     return joints
