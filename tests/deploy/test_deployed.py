@@ -20,7 +20,7 @@ from run_folders import losses, write_toml
 
 from spt_dist import local_ray
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 BIN = Path(sys.executable).parent
 SMOKE = ROOT / "deploy/smoke.py"
 

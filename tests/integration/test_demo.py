@@ -16,7 +16,7 @@ SPT = str(Path(sys.executable).with_name("spt"))
 def spt(*words: object) -> subprocess.CompletedProcess:
     environment = os.environ | {"COLUMNS": "200"}
     command = [SPT, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=800, check=False, env=environment)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ def load_test(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the tool, its report in `folder`."""
     files = ("--json", folder / "load.json", "--plot", folder / "load.png", "--markdown", folder / "load.md")
     command = [sys.executable, "-m", "tests.load", *words, *map(str, files)]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=600)
 
 
 @pytest.mark.slow

@@ -61,7 +61,7 @@ def endpoint(tmp_path_factory) -> Iterator[Endpoint]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_listens_on_127_0_0_1_alone(endpoint):
     with pytest.raises(httpx.ConnectError):
         httpx.get(endpoint.address.replace("127.0.0.1", "127.0.0.2"))
@@ -80,7 +80,7 @@ def request(endpoint: Endpoint, source: dict, target: dict) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_requests_at_once_each_get_the_picture_that_the_predictor_draws(endpoint):
     entries = httpx.get(f"{endpoint.address}/v1/gallery").json()["people"]
     orders = [request(endpoint, source, target) for source, target in zip(entries, entries[::-1], strict=True)]
@@ -100,7 +100,7 @@ def test_requests_at_once_each_get_the_picture_that_the_predictor_draws(endpoint
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_pages_documents_and_refusals_pass_the_proxy(endpoint):
     for path in ("/", "/docs", "/openapi.json", "/healthz", "/v1/body", "/assets/page.js"):
         assert httpx.get(endpoint.address + path).status_code == 200
@@ -115,7 +115,7 @@ def test_pages_documents_and_refusals_pass_the_proxy(endpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_pose_outside_its_picture_is_refused_by_the_networks_frame(endpoint):
     entries = httpx.get(f"{endpoint.address}/v1/gallery").json()["people"]
     order = request(endpoint, entries[0], entries[1])
@@ -158,7 +158,7 @@ def load(endpoint: Endpoint, order: dict) -> Iterator[list[httpx.Response]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_two_models_share_the_replicas(endpoint):
     order = first(endpoint)
     by_run, by_other, by_default = (
@@ -173,7 +173,7 @@ def test_two_models_share_the_replicas(endpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_many_poses_stream_and_an_impossible_one_fails_alone(endpoint):
     order = first(endpoint)
     wanted = json.loads(order["data"].pop("target_joints"))
@@ -190,7 +190,7 @@ def test_many_poses_stream_and_an_impossible_one_fails_alone(endpoint):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_clothes_and_maps_are_what_the_predictor_draws(endpoint):
     entries = httpx.get(f"{endpoint.address}/v1/gallery").json()["people"]
     orders = [request(endpoint, entry, entry) for entry in entries[:2]]
@@ -219,7 +219,7 @@ def pixels(answer: httpx.Response) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_new_weights_are_served_without_a_failed_request(endpoint, tmp_path):
     order = first(endpoint)
     before = pixels(ask(endpoint, order))
@@ -233,7 +233,7 @@ def test_new_weights_are_served_without_a_failed_request(endpoint, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_metrics_log_and_seal_are_those_of_the_request(endpoint):
     answer = ask(endpoint, first(endpoint))
     request_id = answer.headers["x-request-id"]
@@ -258,7 +258,7 @@ def arrays(order: dict) -> list[np.ndarray]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_replica_killed_under_load_fails_no_request(endpoint):
     order = first(endpoint)
     with load(endpoint, order) as answers:

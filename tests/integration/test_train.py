@@ -17,7 +17,7 @@ SPT = str(Path(sys.executable).with_name("spt"))
 
 
 def spt(*words: object) -> subprocess.CompletedProcess:
-    return subprocess.run([SPT, *map(str, words)], capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run([SPT, *map(str, words)], capture_output=True, text=True, timeout=800, check=False)
 
 
 def terms(run: Path) -> list:

@@ -71,7 +71,7 @@ def show(opened, view: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_on_a_desk(visit):
     opened = visit()
     page = opened.settled()
@@ -101,7 +101,7 @@ def test_on_a_desk(visit):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_on_a_tablet(visit):
     opened = visit(TABLET)
     opened.settled().get_by_text("Your own photo").click()
@@ -111,7 +111,7 @@ def test_on_a_tablet(visit):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_on_a_phone(visit):
     opened = visit(PHONE)
     opened.settled()
@@ -132,7 +132,7 @@ def test_on_a_phone(visit):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_tabs_follow_the_arrows(visit):
     page = visit().settled()
     page.get_by_role("tab", name="Pose").focus()

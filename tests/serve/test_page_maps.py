@@ -9,7 +9,7 @@ from spt_dist.body import Label
 from spt_dist.edits import edit_labels
 from spt_dist.serve.page import read_gallery
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def labels_of(number: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from spt_dist.data.frame import window
 from spt_dist.joints import parse_pose
 from spt_dist.provenance import read
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def target(job) -> np.ndarray:

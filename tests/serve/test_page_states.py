@@ -14,7 +14,7 @@ from spt_dist.serve.keys import add_key
 from spt_dist.serve.orders import BusyError, Replicas
 from spt_dist.serve.page import read_gallery
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
