@@ -25,7 +25,7 @@ COUNT, SHARDS, BATCH = 64, 8, 4
 EPOCH = COUNT // BATCH
 READERS = ["webdataset", pytest.param("dali", marks=pytest.mark.skipif(not dali.available(), reason="no DALI here"))]
 
-pytestmark = pytest.mark.timeout(900)  # nothing may hang
+pytestmark = pytest.mark.timeout(60)  # nothing may hang
 
 
 @pytest.fixture(params=READERS)

@@ -11,7 +11,7 @@ from processes import run_ranks, start_ranks
 WORKER = Path(__file__).with_name("lost_worker.py")
 ENDS_S = 60
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 @pytest.fixture

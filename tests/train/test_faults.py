@@ -53,7 +53,7 @@ def go_on(settings, run, ranks=2):
 
 
 def ended(ranks):
-    return [rank.wait(timeout=400) for rank in ranks]
+    return [rank.wait(timeout=120) for rank in ranks]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_a_rank_that_stands_still_is_named(settings, whole, tmp_path):
     ranks = start(settings, run)
     wait_for(lambda: reached(run, BROKEN_AT), "the log")
     ranks[1].send_signal(signal.SIGSTOP)
-    assert ranks[0].wait(timeout=200) == EXIT_STALLED
+    assert ranks[0].wait(timeout=60) == EXIT_STALLED
     ranks[1].kill()
     ended(ranks)
     told = read_events(run)[-1]["what"]
@@ -150,7 +150,7 @@ def test_sigterm_saves_and_ends_well(settings, tmp_path):
     training = subprocess.Popen([*command, str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_for(lambda: reached(run, BROKEN_AT), "the log")
     training.send_signal(signal.SIGTERM)
-    said, _ = training.communicate(timeout=200)
+    said, _ = training.communicate(timeout=60)
     assert training.returncode == 0
     assert said == f"stopped as asked, all is saved; next: spt train {toml} -o {run} --resume\n"
     assert len(losses(run)) < len(losses(whole))
