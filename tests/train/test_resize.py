@@ -17,14 +17,14 @@ from spt_dist.train.prepare import prepare_run
 pytestmark = pytest.mark.slow
 WORKER = Path(__file__).with_name("resize_worker.py")
 BATCH, BROKEN_AT = 6, 30  # in the second stage
-COMPARED = 150  # then come steps end to end: they amplify a rounding some forty times each
+RATE = 2e-5  # training multiplies a rounding: at 1e-4 to over 1e-5 within 20 steps, at this rate it stays below 1e-6
 
 
 @pytest.fixture(scope="module")
 def settings(tiny_config):
-    """Paper's terms at about its rate, no dropout: sums in another order stay apart by rounding."""
+    """Paper's terms at a tenth of its rate, no dropout: sums in another order stay apart by rounding."""
     images = {"pose": 24, "semantic": 54, "appearance": 72, "end_to_end": 12}
-    stages = {name: config.Stage(count, 1e-4, 1e-4) for name, count in images.items()}
+    stages = {name: config.Stage(count, RATE, RATE) for name, count in images.items()}
     return replace(
         tiny_config,
         data=replace(tiny_config.data, batch=BATCH),
@@ -36,7 +36,7 @@ def settings(tiny_config):
             workers=2,
             zero_stage=1,
             report_every_imgs=BATCH,
-            checkpoint_every_imgs=BATCH,
+            checkpoint_every_imgs=BROKEN_AT,
             keep_checkpoints=100,
             picture_every_imgs=10_000,
         ),
@@ -106,7 +106,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(whole, tmp_path, ranks, accu
         assert torch.equal(found[name], values), name
     expected, losses_found = losses(run), losses(tmp_path / "run")
     assert losses_found.keys() == expected.keys()
-    compared = {key: value for key, value in expected.items() if BROKEN_AT < key[0] <= COMPARED}
-    assert len({images for images, _ in compared}) == 20  # steps
+    compared = {key: value for key, value in expected.items() if key[0] > BROKEN_AT}
+    assert len({images for images, _ in compared}) == 22  # steps
     for key, value in compared.items():
         assert losses_found[key] == pytest.approx(value, rel=1e-5), key
