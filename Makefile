@@ -11,7 +11,7 @@ help:            ## list the targets
 
 setup: .venv/ready  ## make .venv and install everything into it
 
-.venv/ready: pyproject.toml $(wildcard kernels/spt_kernels/*/*.cpp kernels/spt_kernels/*/*.h)
+.venv/ready: pyproject.toml $(wildcard kernels/spt_kernels/*.h kernels/spt_kernels/*/*.cpp kernels/spt_kernels/*/*.h)
 	@command -v $(PYTHON) >/dev/null || { echo "setup: '$(PYTHON)' is missing; install Python 3.11 to 3.13, or name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "setup: '$(PYTHON)' is $$($(PYTHON) -V); Python 3.11 to 3.13 is needed: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' || { echo "setup: '$(PYTHON)' lacks venv; on Debian: apt-get install python3-venv"; exit 1; }

@@ -4,11 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#if defined(__x86_64__)
-#define HOT __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define HOT
-#endif
+#include "../processors.h"
 
 namespace {
 

@@ -7,12 +7,7 @@
 #include <vector>
 
 #include "../part_masks/quad.h"
-
-#if defined(__x86_64__)
-#define HOT __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define HOT
-#endif
+#include "../processors.h"
 
 namespace {
 

@@ -2,12 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#if defined(__x86_64__)
-#define HOT __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define HOT
-#endif
-#define INLINE inline __attribute__((always_inline))
+#include "../processors.h"
 
 namespace spt {
 
