@@ -14,7 +14,7 @@ from spt_dist.data.synthetic_paint import NARROWEST_BAND_PX, SUPERSAMPLING, fabr
 from spt_dist.data.synthetic_skeleton import Limb, Pose
 
 LEAST_PICTURES_PER_S = 100  # of 128 x 64 px, on one core
-YARDSTICK_S = 0.04  # of `_yardstick` on the processor that this was promised for
+YARDSTICK_S = 0.16  # of `_yardstick` on the processor that this was promised for
 SIZES = [(64, 32), (64, 48), (128, 64), (256, 176), (256, 256), (33, 17)]
 FACE_JOINTS = (Joint.NOSE, Joint.L_EYE, Joint.R_EYE)
 STRAIGHT_LEG = Limb(0.05, 0.0, 0.05, 0.0)
@@ -228,10 +228,11 @@ def test_one_core_draws_as_fast_as_training_reads():
     try:
         rng = np.random.default_rng(0)
         cast = [(sample_person(rng), sample_pose(rng)) for _ in range(25)]
-        ratios = [_seconds(lambda: _draw_all(cast)) / _seconds(_yardstick) for _ in range(11)]
+        rounds = [(_seconds(lambda: _draw_all(cast)), _seconds(_yardstick)) for _ in range(11)]
     finally:
         cv2.setNumThreads(threads)
-    assert np.median(ratios) * YARDSTICK_S / len(cast) <= 1 / LEAST_PICTURES_PER_S, ratios
+    drawing, yardstick = np.min(rounds, axis=0)  # other work beside them can only add
+    assert drawing / yardstick * YARDSTICK_S / len(cast) <= 1 / LEAST_PICTURES_PER_S, rounds
 
 
 def _draw_all(cast):
@@ -242,7 +243,7 @@ def _draw_all(cast):
 def _yardstick():
     """Small polygons, arrays and a blur, as drawing does them."""
     canvas, corners = np.zeros((256, 128, 3), np.float32), np.array([[10, 20], [90, 30], [60, 200]], np.int32)
-    for turn in range(400):
+    for turn in range(1600):
         mask = np.zeros((256, 128), np.uint8)
         cv2.fillPoly(mask, [np.stack([corners[0], corners[1] + turn % 30, corners[2]])], 1)
         if turn % 4 == 0:
@@ -251,6 +252,6 @@ def _yardstick():
 
 
 def _seconds(work):
-    start = time.perf_counter()
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
