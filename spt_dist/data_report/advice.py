@@ -12,7 +12,7 @@ LEVELS = ("alarm", "warning", "note")
 FEW = 100  # training samples
 SELDOM = 0.5  # of samples show a joint
 SMALL_PERSON = 0.1  # of the picture
-OFTEN_REJECTED, OFTEN_ALIKE, OFTEN_FAR, OFTEN_CONTRADICTORY, RARE_VIEW = 0.05, 0.01, 0.05, 0.03, 0.02
+OFTEN_REJECTED, OFTEN_ALIKE, OFTEN_FAR, OFTEN_CONTRADICTORY, RARE_VIEW = 0.05, 0.01, 0.1, 0.03, 0.02
 SHARED = {
     "files": ("picture file", "the very same bytes"),
     "ids": ("id", "the same name"),
@@ -142,8 +142,11 @@ def _poses(tree: dict[str, Any]) -> Iterator[Advice]:
         )
         yield Advice("note", text, "poses")
     for split, found in tree["poses"]["coverage"].items():
+        usual = (
+            2 * tree["poses"]["coverage"][reference]["without_near"]
+        )  # of a split that was drawn from the same people
         few = found["without_near"] * tree["splits"][split]["looked_at"] < ENOUGH
-        if split != reference and found["without_near"] > OFTEN_FAR and not few:
+        if split != reference and found["without_near"] > max(OFTEN_FAR, usual) and not few:
             text = (
                 f"{found['without_near']:.0%} of the poses in {split} have none in {reference} nearer than {NEAR} "
                 "torso lengths squared: expect these to be drawn worst, or add such poses."
@@ -152,10 +155,10 @@ def _poses(tree: dict[str, Any]) -> Iterator[Advice]:
 
 
 def _alike(tree: dict[str, Any]) -> Iterator[Advice]:
-    for split, count in tree["near_duplicates"]["samples"].items():
+    for split, count in tree["near_duplicates"]["not_known_as_one"].items():
         share = count / tree["splits"][split]["looked_at"]
         if share > OFTEN_ALIKE and count >= ENOUGH and split != TWINS:
-            text = f"{share:.0%} of {split} looks like another picture: copies count double in training and in scores."
+            text = f"{share:.0%} of {split} looks like another picture, not of the same identity: copies count double."
             yield Advice("warning", text, "alike")
 
 

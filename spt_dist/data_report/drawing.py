@@ -9,7 +9,7 @@ from spt_dist.data.schema import Sample
 from spt_dist.data_report.facts import Facts
 from spt_dist.pictures import BACKDROPS, Picture, inline, skeleton_picture
 
-HEIGHT, POSE_HEIGHT, HEAT_HEIGHT = 224, 150, 120  # px
+HEIGHT, POSE_HEIGHT, HEAT_HEIGHT, GAP_PX = 224, 150, 120, 6
 QUALITY = 82
 MAP_SHARE, DIMMED = 0.6, 0.65  # of the parsing map over the photo; of the photo under joints
 POSE_FRAME, POSE_CENTRE = (5.6, 3.6), (2.5, 1.8)  # (height, width), (y, x) of the torso's centre; torso lengths
@@ -46,7 +46,8 @@ def sample_strip(sample: Sample) -> str:
 
 def side_by_side(one: Sample, other: Sample) -> str:
     """Two pictures, to be compared."""
-    return jpeg(np.concatenate((at_height(one.image), at_height(other.image)), axis=1))
+    gap = np.full((HEIGHT, GAP_PX, 3), 255, np.uint8)
+    return jpeg(np.concatenate((at_height(one.image), gap, at_height(other.image)), axis=1))
 
 
 def pose_picture(joints: Float32[np.ndarray, "18 3"], xy: Float[np.ndarray, "18 2"]) -> str:

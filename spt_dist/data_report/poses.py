@@ -1,7 +1,7 @@
 """Which poses there are, and which of them training will not have met.
 
 Poses are compared as pair search compares them (`data.pairs`): in torso lengths from the torso's centre, mean squared
-distance over the joints that both show. Below `NEAR` two poses count as equal there, and here. A mirrored pose of a
+distance over the joints that both show. From `NEAR` on two poses clearly differ, there and here. A mirrored pose of a
 training sample counts as met, since training mirrors.
 """
 
@@ -13,13 +13,12 @@ import torch
 from jaxtyping import Float, Float32, Int64
 
 from spt_dist.body import Joint
-from spt_dist.data.pairs import Poses, distances, normalised
+from spt_dist.data.pairs import CLEARLY_OTHER, Poses, distances, normalised
 from spt_dist.data.schema import flip_joints
-from spt_dist.data.search.people import Settings
 from spt_dist.data_report.facts import Facts, Progress
 from spt_dist.pictures import view_label
 
-NEAR = Settings.min_pose_distance
+NEAR = CLEARLY_OTHER
 TYPICAL, ROUNDS = 12, 25
 ROWS = 256  # compared at a time
 VIEWS = ("front", "side", "back", "contradictory", "unknown")
