@@ -35,6 +35,7 @@ from spt_dist.held_out import (
     Pair,
     draw,
     draw_grid,
+    read_listed,
     read_pairs,
     read_references,
 )
@@ -77,10 +78,13 @@ def evaluate(
     progress: Callable[[int, int], None] = lambda done, total: None,
     weights: str = "last",
     protocols: Sequence[str] = (),
+    listed: Path | None = None,
+    resampled: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluated:
     """Score a run's weights on the test split; write metrics.json, failures.json, grid.png and report.html.
 
-    They go to `run/evaluation`, for the best weights to `run/evaluation-best`.
+    They go to `run/evaluation`, for the best weights to `run/evaluation-best`. The pairs are those of the file
+    `listed`, where one is given. `progress(done, total)` counts pairs, `resampled` the resamples behind intervals.
 
     Raises:
         ValueError: the run has no such weights, its shards are gone, their test split holds fewer than two pictures, or
@@ -90,7 +94,7 @@ def evaluate(
     predictor = Predictor.load(weights_folder(run, weights))
     predictor.how = "whole"  # shards are framed already
     _warn_of_other_data(weights_folder(run, weights), settings.data.shards)
-    pairs = read_pairs(settings.data.shards, SPLIT, settings.evaluation.pairs)
+    pairs = _pairs(settings, listed)
     if not pairs:
         raise ValueError(f"the {SPLIT} split of `{settings.data.shards}` holds fewer than two pictures; pack more")
     scored, drawn = Chosen.of(pairs), []
@@ -102,7 +106,9 @@ def evaluate(
         people.setdefault(pair.source.identity or pair.source.id, pair)
     shown = draw(predictor, list(people.values())[:GRID_ROWS])
     rows, remarks = score(drawn, scored.against, settings.evaluation)
-    by_protocol = score_by(names, drawn, settings, run)
+    if listed:
+        remarks.append(f"The pairs are those of {listed.name}: {len(scored.pairs):,} of them.")
+    by_protocol = score_by(names, drawn, settings, run, resampled)
     failures = find_failures(drawn, score_pairs(drawn, GENERATED)[RANKED_BY], settings)
     out = run / OUTPUT[weights]
     out.mkdir(exist_ok=True)
@@ -117,7 +123,18 @@ def evaluate(
     return Evaluated(rows, by_protocol)
 
 
-def score_by(names: Sequence[str], drawn: Sequence[Drawn], settings: config.Config, run: Path) -> Outcome:
+def _pairs(settings: config.Config, listed: Path | None) -> list[Pair]:
+    shards, most = settings.data.shards, settings.evaluation.pairs
+    return read_listed(shards, SPLIT, most, listed) if listed else read_pairs(shards, SPLIT, most)
+
+
+def score_by(
+    names: Sequence[str],
+    drawn: Sequence[Drawn],
+    settings: config.Config,
+    run: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Outcome:
     """What is drawn, by each of the named protocols; `run` may hold a pose detector of its own."""
     truth, joints = (torch.cat(p) for p in zip(*((b.target.images, b.target.joints) for b in drawn), strict=True))
     variants = {
@@ -125,7 +142,7 @@ def score_by(names: Sequence[str], drawn: Sequence[Drawn], settings: config.Conf
         for variant in drawn[0].variants
     }
     references = partial(read_references, settings.data.shards, settings.evaluation.references)
-    return score_protocols(names, variants, GENERATED, REAL, Judges(settings, run, references))
+    return score_protocols(names, variants, GENERATED, REAL, Judges(settings, run, references), progress)
 
 
 def _warn_of_other_data(weights: Path, shards: str) -> None:

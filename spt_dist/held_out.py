@@ -5,8 +5,11 @@ which unpaired training never saw. Where it does not (unpaired photos), the pose
 scored is the reconstruction: the source drawn in its own pose.
 """
 
+import csv
+import warnings
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +18,7 @@ from torch import Tensor
 
 from spt_dist import pictures
 from spt_dist.data.pipeline import read_split
-from spt_dist.data.schema import Batch, Sample, collate
+from spt_dist.data.schema import Batch, DataError, Sample, collate
 from spt_dist.infer import Predictor
 from spt_dist.models.inputs import one_hot, to_bytes, to_float, to_labels
 from spt_dist.regions import flat_fill
@@ -76,6 +79,60 @@ def make_pairs(samples: list[Sample]) -> Iterator[Pair]:
 def read_pairs(shards: str, split: str, most: int) -> list[Pair]:
     """The first pairs of a split, at most `most`; see `make_pairs`."""
     return list(islice(make_pairs(list(read_split(shards, split))), most))
+
+
+def read_listed(shards: str, split: str, most: int, file: Path) -> list[Pair]:
+    """The pairs that a file lists as `from,to`, such as the `pairs-test.csv` of `spt import`; at most `most`.
+
+    Of more, so many are taken evenly apart, with a warning; one with a picture that the split does not have is left
+    out, with a warning. A pair shows one person, as the list says, unless two different identities are known.
+
+    Raises:
+        DataError: the file cannot be read, is not of this form, or names no pair of the split.
+    """
+    listed = _read_names(file)
+    named = {name for pair in listed for name in pair}
+    samples = {sample.id: sample for sample in read_split(shards, split) if sample.id in named}
+    known = [(samples[one], samples[other]) for one, other in listed if one in samples and other in samples]
+    if not known:
+        first = f"; the first is {listed[0][0]}, {listed[0][1]}" if listed else ""
+        raise DataError(
+            f"none of the {len(listed):,} pairs of `{file}` is in the {split} split of `{shards}`{first}; name the "
+            "list of the folder that was packed"
+        )
+    if lost := len(listed) - len(known):
+        warnings.warn(
+            f"{lost:,} of {len(listed):,} pairs of `{file}` name a picture that the {split} split of `{shards}` does "
+            "not have (see its rejected.jsonl): they are not scored",
+            stacklevel=2,
+        )
+    if len(known) > most:
+        warnings.warn(
+            f"{most:,} of {len(known):,} pairs of `{file}` are scored, evenly apart; "
+            f"--set evaluation.pairs={len(known)} takes all",
+            stacklevel=2,
+        )
+        known = [known[index * len(known) // most] for index in range(most)]
+    return [
+        Pair(one, other, not (one.identity and other.identity) or one.identity == other.identity)
+        for one, other in known
+    ]
+
+
+def _read_names(file: Path) -> list[tuple[str, str]]:
+    """The stems of both names of each line."""
+    try:
+        rows = list(csv.reader(file.read_text(encoding="utf-8-sig", errors="replace").splitlines()))
+    except (OSError, csv.Error) as error:
+        raise DataError(f"cannot read the pairs `{file}`: {error}; `spt import` writes FOLDER/pairs-test.csv") from None
+    named = []
+    for number, row in enumerate(rows, start=1):
+        if not row or (number == 1 and row == ["from", "to"]):
+            continue
+        if len(row) != 2:
+            raise DataError(f"`{file}` line {number}: expected two names `from,to`, found `{','.join(row)[:80]}`")
+        named.append((Path(row[0].strip()).stem, Path(row[1].strip()).stem))
+    return named
 
 
 def read_references(shards: str, most: int = 0) -> Iterator[ImageBytes]:

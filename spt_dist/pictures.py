@@ -5,6 +5,7 @@ will be seen: a skeleton is drawn at that height with smooth edges, a parsing ma
 enlarges photographs with a cubic filter. Sizes are (height, width) in px.
 """
 
+import base64
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -167,6 +168,12 @@ def save(picture: Picture, path: str | Path) -> None:
     options = [] if Path(path).suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
         raise OSError(f"cannot write the picture `{path}`; does its folder exist?")
+
+
+def inline(content: bytes) -> str:
+    """The `data:` address of a PNG's or JPEG's bytes, for pages that need nothing beside them."""
+    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _enlarge(picture: Picture, height: int, interpolation: int) -> Picture:

@@ -1,6 +1,5 @@
 """The report of a run: one HTML file that needs nothing beside it."""
 
-import base64
 import json
 from collections.abc import Mapping
 from importlib.resources import files
@@ -16,7 +15,7 @@ from spt_dist.curves import STAGE_COLOURS, Curve, curves, draw_curves
 from spt_dist.models.weights import CARD, WHICH
 from spt_dist.run_log import LOG, read_events, read_log, read_scores
 
-TEMPLATE = "report.html"
+TEMPLATE, STYLE = "report.html", "report.css"
 FILM, PEOPLE = "previews", "people.jpg"  # the run's folder of frames, and its still
 FRAMES_PER_STAGE = 3
 TRAINS_NO_GENERATOR = "pose"  # this stage's frames show noise
@@ -48,6 +47,7 @@ def write_report(run: Path, out: Path, weights: Path, findings: Findings) -> Pat
         .from_string(files("spt_dist").joinpath(TEMPLATE).read_text())
         .render(
             name=run.name,
+            style=files("spt_dist").joinpath(STYLE).read_text(),
             chosen_by=card.get("chosen_by"),
             against=rows[0]["against"] if rows else "-",
             count=rows[0]["n"] if rows else 0,
@@ -57,13 +57,13 @@ def write_report(run: Path, out: Path, weights: Path, findings: Findings) -> Pat
             best=_best(rows),
             remarks=findings.remarks,
             named=findings.named,
-            grid=_inline((out / "grid.png").read_bytes()),
+            grid=pictures.inline((out / "grid.png").read_bytes()),
             stages=[(stage, STAGE_COLOURS[stage]) for stage in dict.fromkeys(reached.values())],
-            curves=_inline(draw_curves(curves(log, "terms"))) if log else "",
-            validation=_inline(draw_curves(_ringed(curves(scores, "scores"), chosen))) if scores else "",
+            curves=pictures.inline(draw_curves(curves(log, "terms"))) if log else "",
+            validation=pictures.inline(draw_curves(_ringed(curves(scores, "scores"), chosen))) if scores else "",
             ringed=bool(chosen),
             validated=scores[-1] if scores else {},
-            still=_inline((run / FILM / PEOPLE).read_bytes()) if (run / FILM / PEOPLE).exists() else "",
+            still=pictures.inline((run / FILM / PEOPLE).read_bytes()) if (run / FILM / PEOPLE).exists() else "",
             film=choose_frames(run, reached),
             failures=[facts | {"row": _strip(row)} for facts, row in findings.failures],
             headings=findings.headings,
@@ -94,7 +94,7 @@ def choose_frames(run: Path, reached: dict[int, str]) -> list[dict[str, Any]]:
             "images": int(frame.stem),
             "stage": stage,
             "colour": STAGE_COLOURS[stage],
-            "image": _inline(frame.read_bytes()),
+            "image": pictures.inline(frame.read_bytes()),
         }
         for stage, frames in by_stage.items()
         for frame in _spread(frames)
@@ -139,9 +139,4 @@ def _strip(row: list[Any]) -> str:
     """A row of pictures as one JPEG."""
     options = [cv2.IMWRITE_JPEG_QUALITY, pictures.JPEG_QUALITY]
     _, encoded = cv2.imencode(".jpg", cv2.cvtColor(pictures.sheet([row]), cv2.COLOR_RGB2BGR), options)
-    return _inline(encoded.tobytes())
-
-
-def _inline(picture: bytes) -> str:
-    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    return pictures.inline(encoded.tobytes())

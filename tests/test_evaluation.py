@@ -13,8 +13,9 @@ import torch
 
 from spt_dist import config, metrics
 from spt_dist.data.pipeline import read_split
+from spt_dist.data.schema import DataError
 from spt_dist.evaluation import RANKED_BY, evaluate
-from spt_dist.held_out import COPIED, FLAT, GENERATED, OWN_POSE, TRUE_TARGET, make_pairs
+from spt_dist.held_out import COPIED, FLAT, GENERATED, OWN_POSE, TRUE_TARGET, make_pairs, read_listed
 from spt_dist.infer import Predictor
 
 
@@ -132,3 +133,40 @@ def test_other_data_than_the_training_runs_is_said(tiny_run, tmp_path):
     card.write_text(json.dumps(json.loads(card.read_text()) | {"data_hash": "f" * 64}))
     with pytest.warns(UserWarning, match=r"is not what .* was trained on \(ffffffffffff\)"):
         evaluate(tmp_path / "run", config.load_run(tiny_run))
+
+
+def test_the_pairs_of_a_list_are_scored(tiny_run, tiny_shards, tmp_path):
+    samples = {sample.id: sample for sample in read_split(tiny_shards, "test")}
+    own = list(make_pairs(list(samples.values())))
+    chosen = [(pair.target.id, pair.source.id) for pair in own[:3]]  # the other way round, as no pair is made
+    file = tmp_path / "pairs-test.csv"
+    file.write_text("from,to\n" + "".join(f"{one}.jpg,{other}.png\n" for one, other in chosen))
+    evaluate(tiny_run, config.load_run(tiny_run), listed=file)
+    found = values(tiny_run)
+    source, truth = (torch.from_numpy(np.stack([samples[pair[side]].image for pair in chosen])) for side in (0, 1))
+    assert found[COPIED, "SSIM"]["value"] == pytest.approx(metrics.ssim(source, truth).mean().item(), abs=1e-6)
+    assert (found[COPIED, "SSIM"]["n"], found[COPIED, "SSIM"]["against"]) == (3, TRUE_TARGET)
+    remarks = json.loads((tiny_run / "evaluation" / "metrics.json").read_text())["remarks"]
+    assert "The pairs are those of pairs-test.csv: 3 of them." in remarks
+
+
+def test_a_list_of_pairs_is_read_as_it_is_meant(tiny_shards, tmp_path):
+    names = [sample.id for sample in read_split(tiny_shards, "test")]
+    file = tmp_path / "pairs-test.csv"
+    file.write_text("from,to\n" + "".join(f"{names[0]}.jpg,{other}.jpg\n" for other in names))
+    with pytest.warns(UserWarning, match=r"3 of 6 pairs .* evenly apart; --set evaluation.pairs=6 takes all"):
+        pairs = read_listed(str(tiny_shards), "test", 3, file)
+    assert [pair.target.id for pair in pairs] == [names[0], names[2], names[4]]
+    own = {sample.id: sample.identity for sample in read_split(tiny_shards, "test")}
+    assert [pair.true for pair in pairs] == [own[names[0]] == own[pair.target.id] for pair in pairs]
+    file.write_text(f"{names[0]}.jpg,{names[1]}.jpg\ngone.jpg,{names[1]}.jpg\n")
+    with pytest.warns(UserWarning, match=r"1 of 2 pairs .* rejected.jsonl"):
+        assert len(read_listed(str(tiny_shards), "test", 3, file)) == 1
+    file.write_text("from,to\nothers_1.jpg,others_2.jpg\n")
+    with pytest.raises(DataError, match=r"none of the 1 pairs .* the first is others_1, others_2; name the list"):
+        read_listed(str(tiny_shards), "test", 3, file)
+    file.write_text("one,two,three\n")
+    with pytest.raises(DataError, match=r"line 1: expected two names `from,to`, found `one,two,three`"):
+        read_listed(str(tiny_shards), "test", 3, file)
+    with pytest.raises(DataError, match=r"cannot read the pairs .*spt import"):
+        read_listed(str(tiny_shards), "test", 3, tmp_path / "nowhere.csv")

@@ -52,14 +52,20 @@ class Interval(NamedTuple):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def interval(statistic: Statistic, resamples: int = RESAMPLES) -> Interval:
-    """The bootstrap's percentile interval, seeded; moved back by the resamples' own bias where repeats matter."""
+def interval(
+    statistic: Statistic, resamples: int = RESAMPLES, progress: Callable[[int], None] = lambda done: None
+) -> Interval:
+    """The bootstrap's percentile interval, seeded; moved back by the resamples' own bias where repeats matter.
+
+    `progress(done)` is called after each resample.
+    """
     generator = torch.Generator().manual_seed(SEED)
     value = statistic.of(torch.arange(statistic.n))
-    drawn = torch.tensor(
-        [statistic.of(torch.randint(statistic.n, (statistic.n,), generator=generator)) for _ in range(resamples)],
-        dtype=torch.float64,
-    )
+    numbers = []
+    for done in range(1, resamples + 1):
+        numbers.append(statistic.of(torch.randint(statistic.n, (statistic.n,), generator=generator)))
+        progress(done)
+    drawn = torch.tensor(numbers, dtype=torch.float64)
     if statistic.repeats_matter:
         drawn += value - drawn.nanmean()
     tail = (1 - LEVEL) / 2

@@ -1,6 +1,6 @@
 """Protocols side by side: every definition that can be computed, and for every other the reason why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -67,30 +67,45 @@ def chosen(names: Sequence[str]) -> list[str]:
 
 
 def score_protocols(
-    names: Sequence[str], variants: Mapping[str, Case], generated: str, real: str, judges: Judges
+    names: Sequence[str],
+    variants: Mapping[str, Case],
+    generated: str,
+    real: str,
+    judges: Judges,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
-    """Every definition: by pair for each of `variants`, else for what is generated and the real pictures."""
+    """Every definition: by pair for each of `variants`, else for what is generated and the real pictures.
+
+    `progress(done, total)` counts resamples: the bootstrap of FID takes longer than all the rest.
+    """
     outcome = Outcome()
+    asked = [(name, definition) for name in names for definition in PROTOCOLS[name].metrics]
+    total = RESAMPLES * sum(len(variants) if definition.by_pair else 2 for _, definition in asked)
+    done = 0
     own = variants[generated]
     cases = {**variants, real: Case(own.truth, own.truth, own.joints)}
 
     @cache  # protocols share definitions
     def estimate(definition: Definition, variant: str) -> tuple[Statistic, Interval]:
         statistic = definition.compute(cases[variant], judges)
-        return statistic, interval(statistic)
+        before = done
+        return statistic, interval(statistic, progress=lambda resamples: progress(before + resamples, total))
 
-    for name in names:
-        for definition in PROTOCOLS[name].metrics:
-            scored = list(variants) if definition.by_pair else [generated, real]
-            try:
-                found = [(variant, *estimate(definition, variant)) for variant in scored]
-                outcome.rows.extend(_row(name, definition, *each) for each in found)
-            except (MissingNetworkError, UndefinedError) as error:
-                outcome.missing.append(Missing(name, definition.name, str(error)))
-            except RuntimeError as error:
-                if not definition.needs:
-                    raise
-                outcome.missing.append(Missing(name, definition.name, _failed(definition, error)))
+    for name, definition in asked:
+        scored, found = list(variants) if definition.by_pair else [generated, real], []
+        try:
+            for variant in scored:
+                found.append((variant, *estimate(definition, variant)))
+                done += RESAMPLES
+            outcome.rows.extend(_row(name, definition, *each) for each in found)
+        except (MissingNetworkError, UndefinedError) as error:
+            outcome.missing.append(Missing(name, definition.name, str(error)))
+        except RuntimeError as error:
+            if not definition.needs:
+                raise
+            outcome.missing.append(Missing(name, definition.name, _failed(definition, error)))
+        done += RESAMPLES * (len(scored) - len(found))
+        progress(done, total)
     return outcome
 
 

@@ -1,11 +1,12 @@
 """Verbs that train and judge a run."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, Run, Weights, app, bar, bars
+from spt_dist.verbs.shared import Overrides, Run, Weights, app, bars
 
 
 @app.command()
@@ -52,6 +53,9 @@ def evaluate(
         list[str],
         typer.Option(help="Also by a lineage's definitions: spt, defgan, patn, gfla, cfld, clean or all; repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
+    pairs: Annotated[
+        Path | None, typer.Option(help="Pairs to score, `from,to`: the benchmark's own, in FOLDER/pairs-test.csv.")
+    ] = None,
 ) -> None:
     """Score a trained run against baselines and, where there are any, true targets; write grid and report."""
     from spt_dist.config import load_run
@@ -63,8 +67,9 @@ def evaluate(
     from spt_dist.serve.page import export_gallery
 
     settings = load_run(run, tuple(overrides))
-    with bar("evaluating") as progress:
-        found = score(run, settings, progress, weights, protocol)
+    with bars() as progress:
+        drawn, resampled = partial(progress, "evaluating"), partial(progress, "resampling for intervals")
+        found = score(run, settings, drawn, weights, protocol, pairs, resampled)
     export_gallery(run, read_split(settings.data.shards, SPLIT))
     table(found.rows)
     if protocol:

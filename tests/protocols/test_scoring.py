@@ -14,7 +14,7 @@ from spt_dist.data.pipeline import read_split
 from spt_dist.evaluation import evaluate
 from spt_dist.held_out import COPIED, FLAT, GENERATED, REAL, read_references
 from spt_dist.models.pose_detector import PoseDetector
-from spt_dist.protocols.definition import Case, Interval, Statistic, UndefinedError, interval
+from spt_dist.protocols.definition import RESAMPLES, Case, Interval, Statistic, UndefinedError, interval
 from spt_dist.protocols.judges import Judges
 from spt_dist.protocols.page import page
 from spt_dist.protocols.pixels import FLAT_51, GAUSSIAN_11, ssim
@@ -190,6 +190,21 @@ def test_a_file_that_is_another_network_costs_its_own_metrics_only(tiny_config, 
     assert reasons["LPIPS"].startswith("LPIPS is not computed: evaluation.lpips failed: ")
     assert "two float batches" in reasons["LPIPS"]
     assert {row.metric for row in outcome.rows} == {"SSIM 256"}
+
+
+def test_resamples_are_counted_to_the_end(tiny_config, tmp_path):
+    pictures = torch.randint(0, 256, (3, 40, 40, 3), dtype=torch.uint8)
+    case, told = Case(pictures, pictures, torch.zeros(3, 18, 3)), []
+    judges = detecting(tiny_config, tmp_path)
+    asked = ["gfla", "clean"]
+    outcome = score_protocols(
+        asked, {GENERATED: case}, GENERATED, REAL, judges, lambda done, total: told.append((done, total))
+    )
+    total = RESAMPLES * sum(1 if each.by_pair else 2 for name in asked for each in PROTOCOLS[name].metrics)
+    assert outcome.missing  # what is not computed counts as done
+    assert told[-1] == (total, total)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert len({done for done, _ in told}) > RESAMPLES
 
 
 def test_the_page_is_the_table():
