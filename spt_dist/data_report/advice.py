@@ -14,10 +14,10 @@ SELDOM = 0.5  # of samples show a joint
 SMALL_PERSON = 0.1  # of the picture
 OFTEN_REJECTED, OFTEN_ALIKE, OFTEN_FAR, OFTEN_CONTRADICTORY, RARE_VIEW = 0.05, 0.01, 0.1, 0.03, 0.02
 SHARED = {
-    "files": ("picture file", "the very same bytes"),
-    "ids": ("id", "the same name"),
-    "identities": ("identity", "the same person"),
-    "looks": ("pair of pictures", "looks that can hardly be told apart"),
+    "files": "the very same picture file",
+    "ids": "the same id",
+    "identities": "the same person",
+    "looks": "pictures that can hardly be told apart",
 }
 ENOUGH = 5  # samples, before a share of them is worth a word
 NAMED = 3
@@ -40,13 +40,13 @@ def advise(tree: dict[str, Any]) -> list[Advice]:
 
 
 def _overlap(tree: dict[str, Any]) -> Iterator[Advice]:
-    for what, (noun, same) in SHARED.items():
+    for what, same in SHARED.items():
         shared = tree["overlap"][what]
         if shared["count"]:
             names = "; ".join(" and ".join(f"{o['id']} ({o['split']})" for o in g) for g in shared["listed"][:NAMED])
             yield Advice(
                 "alarm",
-                f"Splits overlap: {_many(shared['count'], noun)} with {same} in two splits, such as {names}. A test "
+                f"Splits overlap: {same} in two splits, {_many(shared['count'], 'time')}, such as {names}. A test "
                 "shows what training has seen: take one of each out of the lists and pack again.",
                 "overlap",
             )
@@ -62,12 +62,13 @@ def _splits(tree: dict[str, Any]) -> Iterator[Advice]:
     for name, use in (("val", "no best weights are chosen while training"), ("test", "spt evaluate has no pairs")):
         if name not in counts:
             yield Advice("warning" if name == "test" else "note", f"There is no split {name}: {use}.", "splits")
-        elif not tree["splits"][name]["with_another_picture"]:
-            text = (
-                f"Nobody in {name} has two pictures, as far as is known: there are no true targets, and pictures are "
-                "scored in the source's own pose. Where the same person comes twice, say so in identities.csv."
-            )
-            yield Advice("note", text, "splits")
+    alone = [name for name in ("val", "test") if name in counts and not tree["splits"][name]["with_another_picture"]]
+    if alone:
+        text = (
+            f"Nobody in {' and '.join(alone)} has two pictures, as far as is known: there are no true targets, and "
+            "pictures are scored in the source's own pose. Where a person comes twice, say so in identities.csv."
+        )
+        yield Advice("note", text, "splits")
     if tree["looked_at"] < tree["samples"]:
         text = (
             f"{tree['looked_at']:,} of {tree['samples']:,} samples were looked at, drawn by seed {tree['seed']}: "
@@ -97,10 +98,10 @@ def _left_out(tree: dict[str, Any]) -> Iterator[Advice]:
 def _labels(tree: dict[str, Any]) -> Iterator[Advice]:
     counts = {name: split["looked_at"] for name, split in tree["splits"].items()}
     labels, reference = tree["labels"], tree["reference"]
-    for label in Label:
-        if not labels[reference][label.name]["samples"]:
-            text = f"No sample of {reference} has the label {_word(label.name)}; what has none cannot be learned."
-            yield Advice("warning", text, "labels")
+    absent = [_word(label.name) for label in Label if not labels[reference][label.name]["samples"]]
+    if absent:
+        text = f"No sample of {reference} has the label {', '.join(absent)}; what has none cannot be learned."
+        yield Advice("warning", text, "labels")
     for other in counts:
         for what, found in (("label", labels), ("joint", tree["joints"])):
             key = "samples" if what == "label" else "visible"
@@ -167,10 +168,7 @@ def _each(shares: dict[str, float]) -> str:
 
 
 def _many(count: int, noun: str) -> str:
-    plural = (
-        noun[:-1] + "ies" if noun.endswith("y") else noun.replace(" of ", "s of ", 1) if " of " in noun else noun + "s"
-    )
-    return f"{count:,} {noun if count == 1 else plural}"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _word(name: str) -> str:
