@@ -34,10 +34,11 @@ def train(
 ) -> None:
     """Train a run: pose detector, H_S, H_A, end to end."""
     from spt_dist.config import load
-    from spt_dist.train.launch import train as launch
 
     run = out or Path("runs") / config.stem
-    settings = load(config, tuple(overrides))
+    settings = load(config, tuple(overrides))  # a mistake in it is said before torch is imported
+    from spt_dist.train.launch import train as launch
+
     if launch(settings, run, launcher=launcher, resume=resume, force=force, profile=profile):
         typer.echo(f"trained: {run}/weights; next: spt evaluate {run}")
     else:
