@@ -107,7 +107,9 @@ def masks(joints: np.ndarray, size: tuple[int, ...]) -> Tensor:
 
 def transforms(target_joints: np.ndarray, source_joints: np.ndarray) -> np.ndarray:
     """The first eight numbers of each part's 3x3 map from target (x, y) to source (x, y): [10 8]."""
-    (to, to_seen), (start, start_seen) = ((j[:, :2].astype(np.float64), j[:, 2] > 0) for j in (target_joints, source_joints))
+    (to, to_seen), (start, start_seen) = (
+        (j[:, :2].astype(np.float64), j[:, 2] > 0) for j in (target_joints, source_joints)
+    )
     to_px, start_px, both = _torso_px(to, to_seen), _torso_px(start, start_seen), to_seen & start_seen
     torso = [joint for joint in TORSO_JOINTS if both[joint]]
     head = [joint for joint in (*HEAD_JOINTS, *SHOULDERS) if both[joint]] if any(both[list(HEAD_JOINTS)]) else []
@@ -119,7 +121,8 @@ def transforms(target_joints: np.ndarray, source_joints: np.ndarray) -> np.ndarr
         if given is None or not _shown(part, to_seen):
             found.append(None)
             continue
-        found.append(fit(_limb(to, part, to_px, part.fit_extension), _limb(start, given, start_px, given.fit_extension)))
+        corners = _limb(to, part, to_px, part.fit_extension), _limb(start, given, start_px, given.fit_extension)
+        found.append(fit(*corners))
     away = np.eye(2, 3) + np.array([[0, 0, NO_PART_PX]] * 2)
     affine = np.stack([away if each is None else each for each in found]).reshape(-1, 6)
     return np.concatenate([affine, np.zeros((len(affine), 2))], axis=1)
