@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from spt_kernels import keep_memory, part_masks
@@ -39,7 +39,7 @@ from spt_dist.models.inputs import View, foreground, halve_image, halve_parsing
 from spt_dist.train.scene import Scenes, build_scene
 
 Decoder = Literal["dali", "webdataset"]
-PEOPLE, MOST_PEOPLE = 64, 256  # drawn; read of what is given
+PHOTOS, MOST_PEOPLE = 64, 1024  # that published is given; that are packed of what is given
 COMPARED = 4  # pairs
 PUBLISHED, DALI, OPENCV, ALL = "published", "dali", "webdataset + OpenCV", "webdataset + OpenCV, all pictures"
 DECODERS: dict[str, Decoder] = {DALI: "dali", OPENCV: "webdataset", ALL: "webdataset"}
@@ -70,12 +70,7 @@ class Found(NamedTuple):
     scene_cpu_s: float
 
 
-class Feed(Protocol):
-    """A way of preparing samples."""
-
-    def round(self) -> Round:
-        """Prepare some samples."""
-        ...
+Feed = Callable[[], Round]  # a way: prepares some samples
 
 
 class OurFeed:
@@ -93,7 +88,7 @@ class OurFeed:
         self.threads = ThreadPoolExecutor(workers)
         self.batch, self.steps, self.everything = batch, max(1, samples // (batch * workers)), everything
 
-    def round(self) -> Round:
+    def __call__(self) -> Round:
         """As many steps of every rank as there are samples."""
         start, cpu = time.perf_counter(), cpu_s()
         rasterising = sum(self.threads.map(self._steps, range(len(self.readers))))
@@ -128,7 +123,7 @@ class PublishedFeed:
             )  # fmt: skip
         self.samples = count
 
-    def round(self) -> Round:
+    def __call__(self) -> Round:
         """Once over the photos."""
         start, cpu = time.perf_counter(), cpu_s()
         for _ in self.loader:
@@ -187,7 +182,7 @@ def on_cores(count: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def shards_of(folder: Path, size: tuple[int, int], data: Path | None, given: Path | None) -> Path:
+def shards_of(folder: Path, size: tuple[int, int], data: Path | None, given: Path | None, people: int) -> Path:
     """Shards of the wanted size in `folder`: of drawn people, of a folder of photos, or of given shards."""
     if given is not None and Manifest.load(given).size == size:
         return given
@@ -197,7 +192,7 @@ def shards_of(folder: Path, size: tuple[int, int], data: Path | None, given: Pat
     elif data is not None:
         pack(islice(read_folder(data, "train"), MOST_PEOPLE), out, size, "whole")
     else:
-        draw_folder(folder / f"people-{size[0]}x{size[1]}", PEOPLE, size, 0)
+        draw_folder(folder / f"people-{size[0]}x{size[1]}", people, size, 0)
         pack(read_folder(folder / f"people-{size[0]}x{size[1]}", "train"), out, size, "whole")
     return out
 
@@ -207,7 +202,7 @@ def photos_of(shards: Path, folder: Path) -> tuple[list[Photo], float]:
     folder.mkdir(parents=True)
     manifest, photos, encoded = Manifest.load(shards), [], 0
     files = Files(manifest, "train")
-    for number in range(min(MOST_PEOPLE, manifest.split("train").samples)):
+    for number in range(min(PHOTOS, manifest.split("train").samples)):
         sample, stem = files.read(number), folder / f"{number:06d}"
         encoded += sum(len(sample[key]) for key in KEYS)
         image, labels = stem.with_suffix(".jpg"), stem.with_suffix(".png")
@@ -261,7 +256,7 @@ def measure(feeds: Mapping[Name, Feed], repeats: int, say: Callable[[str], objec
     rounds: dict[Name, list[Round]] = {name: [] for name in feeds}
     for counted in range(-1, repeats):
         for name, feed in feeds.items():
-            found = feed.round()
+            found = feed()
             if counted >= 0:
                 rounds[name].append(found)
         say(f"round {counted + 1} of {repeats}")

@@ -24,7 +24,7 @@ SIZE = (64, 48)
 def people(tmp_path_factory):
     """Shards of drawn people, and the same as files."""
     folder = tmp_path_factory.mktemp("people")
-    shards = bench_data.shards_of(folder, SIZE, None, None)
+    shards = bench_data.shards_of(folder, SIZE, None, None, 40)
     return shards, *bench_data.photos_of(shards, folder / "files")
 
 
@@ -73,7 +73,7 @@ def test_at_256_px_published_prepares_what_was_measured_on_it():
 
 
 def test_a_feed_counts_every_core(people):
-    found = OurFeed(people[0], 4, 2, "webdataset", samples=16, everything=True).round()
+    found = OurFeed(people[0], 4, 2, "webdataset", samples=16, everything=True)()
     assert 0 < found.scene_cpu_s < found.cpu_s
     assert found.seconds > 0
 
@@ -85,7 +85,7 @@ def test_rounds_are_taken_in_turn_and_the_first_is_not_counted():
         def __init__(self, name):
             self.name, self.rounds = name, 0
 
-        def round(self):
+        def __call__(self):
             said.append(self.name)
             self.rounds += 1
             return Round(float(self.rounds), 2.0 * self.rounds, 0.0)
@@ -111,7 +111,22 @@ def test_the_pace_is_that_of_the_plan_without_its_input(tiny_config):
 
 
 def test_the_command_writes_what_it_measured(tmp_path):
-    words = ["bench", "data", "--size", "64", "--batch", "4", "--cores", "1", "--workers", "1", "--repeats", "1"]
+    words = [
+        "bench",
+        "data",
+        "--size",
+        "64",
+        "--people",
+        "12",
+        "--batch",
+        "4",
+        "--cores",
+        "1",
+        "--workers",
+        "1",
+        "--repeats",
+        "1",
+    ]
     files = ["--configs", "", "--json", str(tmp_path / "found.json"), "--plot", str(tmp_path / "found.png")]
     said = CliRunner().invoke(app, [*words, *files])
     assert said.exit_code == 0, said.output

@@ -205,7 +205,8 @@ def bench_data(
     size: Side = "256",
     data: Annotated[Path | None, typer.Option(help="A folder of photos; drawn people without.")] = None,
     shards: Annotated[Path | None, typer.Option(help="A folder of shards, instead.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Of one worker.")] = 8,
+    people: Annotated[int, typer.Option(min=2, help="How many to draw.")] = 512,
+    batch: Annotated[int, typer.Option(min=1, help="Of one worker of ours.")] = 16,
     cores: Annotated[int, typer.Option(min=1, help="That everything is kept on.")] = 2,
     workers: Annotated[str, typer.Option(help="Points of the curve.")] = "1,2,4",
     repeats: Repeats = 10,
@@ -228,7 +229,9 @@ def bench_data(
     shape = size_px(size if "x" in size else f"{size}x{size}")
     files = tuple(Path(name) for name in configs.split(",") if name)
     say = partial(typer.echo, err=True)
-    tree = bench_data_rows.run(bench_data_rows.Job(shape, batch, cores, counts, repeats, data, shards, files, say))
+    tree = bench_data_rows.run(
+        bench_data_rows.Job(shape, batch, cores, counts, repeats, data, shards, people, files, say)
+    )
     console = Console()
     console = Console(width=None if console.is_terminal else 160)
     for table in bench_data_rows.to_tables(tree):
