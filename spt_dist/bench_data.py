@@ -116,18 +116,18 @@ class PublishedFeed:
     def __init__(self, photos: list[Photo], sigma_px: float, batch: int, workers: int, samples: int):
         count = min(len(photos), max(1, samples // batch) * batch)
         pairs = PublishedPairs(photos[:count], sigma_px)
-        with warnings.catch_warnings(action="ignore"):  # more workers than cores: that is asked
-            self.loader = DataLoader(
-                pairs, batch, num_workers=workers, multiprocessing_context="spawn", persistent_workers=True,
-                worker_init_fn=_begin,
-            )  # fmt: skip
+        self.loader = DataLoader(
+            pairs, batch, num_workers=workers, multiprocessing_context="spawn", persistent_workers=True,
+            worker_init_fn=_begin,
+        )  # fmt: skip
         self.samples = count
 
     def __call__(self) -> Round:
         """Once over the photos."""
         start, cpu = time.perf_counter(), cpu_s()
-        for _ in self.loader:
-            pass
+        with warnings.catch_warnings(action="ignore"):  # more workers than cores: that is asked
+            for _ in self.loader:
+                pass
         return Round((time.perf_counter() - start) / self.samples, (cpu_s() - cpu) / self.samples, 0.0)
 
 
