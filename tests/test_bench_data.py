@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from spt_dist import bench_data, bench_data_rows
+from spt_dist import bench_data, bench_data_rows, config
 from spt_dist.bench_data import ALL, OPENCV, PUBLISHED, Found, OurFeed, Round
 from spt_dist.bench_data_feed import GPUS, PCIE5_BYTES_PER_S, Cost, Hunger, feed, hungers
 from spt_dist.bench_data_published import PUBLISHED_BYTES, PublishedPairs, masks, transforms
@@ -157,3 +158,11 @@ def test_what_cannot_be_measured_is_said(words, message):
     assert isinstance(said.exception, ValueError)
     with pytest.raises(ValueError, match=message):
         raise said.exception
+
+
+def test_the_shipped_result_is_of_this_form():
+    found = json.loads(Path("results/data.json").read_text())
+    assert found["repeats"] >= 10
+    assert (found["size"], found["cores"]) == ([256, 256], 2)
+    assert all(config.load(f"configs/{row['config']}.toml") for row in found["feeding"])
+    assert found["bytes"]["crossing / prepared"] <= 0.01
