@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import torch
+
 from spt_dist.data.lost import Readable
 from spt_dist.data.plan import Numbers, Plan
-from spt_dist.data.schema import Batch, DataError, Sample, collate
+from spt_dist.data.schema import Batch, DataError, Sample, collate, fold_labels, unfold_labels
 from spt_dist.data.schema import decode as decode_sample
 
 
@@ -26,8 +28,19 @@ def decode(plan: Plan, numbers: Numbers) -> Iterator[Batch]:
         for following in numbers:
             batch, ahead = ahead.result(), thread.submit(batch_of, following)
             if plan.device != "cpu":
-                batch = Batch(batch.ids, *(tensor.pin_memory() for tensor in batch[1:])).to(plan.device)
+                batch = cross(batch, plan.device)
             yield batch
+
+
+def crossing(batch: Batch) -> tuple[torch.Tensor, ...]:
+    """What crosses to the device of a batch: images, folded label maps, joints."""
+    return batch.images, fold_labels(batch.labels), batch.joints
+
+
+def cross(batch: Batch, device: str) -> Batch:
+    """The batch on the device, through pinned memory that nobody waits for."""
+    images, folded, joints = (tensor.pin_memory().to(device, non_blocking=True) for tensor in crossing(batch))
+    return Batch(batch.ids, images, unfold_labels(folded, batch.labels.shape), joints)
 
 
 def _decode(files: dict[str, Any], size: tuple[int, int]) -> Sample:

@@ -29,7 +29,7 @@ from spt_dist.train.preview import draw_preview
 from spt_dist.train.profiling import traced, untraced
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.saving import Saver
-from spt_dist.train.scene import build_scene
+from spt_dist.train.scene import Scenes
 from spt_dist.train.state import AVERAGED, Position, State, build_state, fade_in, learning_rate
 from spt_dist.train.stop import Wish
 from spt_dist.train.validation import open_validation
@@ -61,6 +61,7 @@ class Trainer:
             tell=lambda what: tell_event(run, what, rank=ranks.rank),
         )
         self.state: State = build_state(settings, make_engine, ranks.device)
+        self.scenes = Scenes(settings)
         self.features = PerceptualFeatures(settings.networks.features).to(ranks.device)
         self.twins = Twins.from_shards(settings.data.shards) if settings.data.true_targets else None
         self.pseudo_pairs = None
@@ -149,7 +150,7 @@ class Trainer:
                 pairs = self.twins.pair(pairs.source)
         with record_function("scene"):
             pseudo_pairs = self.pseudo_pairs if stage in WANTS_PSEUDO_PAIRS else None
-            scene = build_scene(pairs, self.settings, pseudo_pairs, own_pose)
+            scene = self.scenes.build(pairs, pseudo_pairs, own_pose)
         return Turn(scene, self.settings, self.features, alpha, self.rows(part))
 
     def rows(self, part: int) -> Rows:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from spt_dist import config
 from spt_dist.data.pairs import PseudoPairs
-from spt_dist.data.schema import Pairs
+from spt_dist.data.schema import Batch, Pairs
 from spt_dist.geometry import PartWarps, part_warps
 from spt_dist.models.inputs import View, view
 
@@ -33,16 +33,37 @@ class Scene(NamedTuple):
     truth: View | None = None
 
 
-def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | None, own_pose: bool) -> Scene:
+class Scenes:
+    """Builds the scenes of a run one after the other, and draws nobody twice.
+
+    The reader's targets are mostly the sources of the batch behind it, and then the same tensors: so are their views.
+    """
+
+    def __init__(self, run: config.Config) -> None:
+        self._run = run
+        self._last: tuple[Batch, View] | None = None
+
+    def build(self, pairs: Pairs, pseudo_pairs: PseudoPairs | None, own_pose: bool) -> Scene:
+        """See `build_scene`; the numbers are the same."""
+        known = self._last[1] if self._last and self._last[0] is pairs.source else None
+        scene = build_scene(pairs, self._run, pseudo_pairs, own_pose, known)
+        self._last = None if own_pose else (pairs.target, scene.target)
+        return scene
+
+
+def build_scene(
+    pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | None, own_pose: bool, source: View | None = None
+) -> Scene:
     """Rasterise poses, cut part masks and fit part transforms for one micro-batch.
 
     With `data.true_targets` the pairs are two pictures of one person (`data.twins`), and the true map is the pseudo
-    label.
+    label. `source` is the sources' view where it is known.
     """
     sigma_px, stretch = run.data.heatmap_sigma_px, run.networks.appearance.max_stretch
     size = run.data.image_size
     source_batch, target_batch = pairs.source, pairs.source if own_pose else pairs.target
-    source = view(source_batch.images, source_batch.labels, source_batch.joints, sigma_px)
+    if source is None:
+        source = view(source_batch.images, source_batch.labels, source_batch.joints, sigma_px)
     target = source if own_pose else view(target_batch.images, target_batch.labels, target_batch.joints, sigma_px)
     there = part_warps(target.joints, source.joints, size, stretch)
     back = there if own_pose else part_warps(source.joints, target.joints, size, stretch)

@@ -14,6 +14,7 @@ from spt_dist.verbs.shared import BOX, app, find_run, size_px
 if TYPE_CHECKING:
     from spt_dist.bench_steps_rows import Job, StepRow
 
+CONFIGS = "configs/deepfashion_256.toml,configs/market_128x64.toml"
 bench_app = typer.Typer(no_args_is_help=True, help="Measure, side by side with the published way.")
 app.add_typer(bench_app, name="bench")
 
@@ -197,6 +198,63 @@ def bench_serve(
     if json_file:
         load = {"threads": threads, "repeats": repeats, "load": (before, os.getloadavg()[0])}
         _write_json(json_file, tree | load, ("torch", "onnxruntime", "openvino"))
+
+
+@bench_app.command("data")
+def bench_data(
+    size: Side = "256",
+    data: Annotated[Path | None, typer.Option(help="A folder of photos; drawn people without.")] = None,
+    shards: Annotated[Path | None, typer.Option(help="A folder of shards, instead.")] = None,
+    people: Annotated[int, typer.Option(min=2, help="How many to draw.")] = 512,
+    batch: Annotated[int, typer.Option(min=1, help="Of one worker of ours.")] = 16,
+    cores: Annotated[int, typer.Option(min=1, help="That everything is kept on.")] = 2,
+    workers: Annotated[str, typer.Option(help="Points of the curve.")] = "1,2,4",
+    repeats: Repeats = 10,
+    configs: Annotated[str, typer.Option(help="Whose steps a GPU is to be fed for.")] = CONFIGS,
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+) -> None:
+    """Time preparing a sample against the published way, and say how many cores keep an H100 fed."""
+    from importlib.util import find_spec
+
+    from rich.console import Console
+
+    from spt_dist import bench_data_rows
+
+    if data is not None and shards is not None:
+        raise ValueError("`--data` and `--shards` both say what to read; give one")
+    if find_spec("skimage") is None:
+        raise ValueError("the published way draws masks with scikit-image, which is missing: pip install scikit-image")
+    counts = _counts(workers)
+    shape = size_px(size if "x" in size else f"{size}x{size}")
+    files = tuple(Path(name) for name in configs.split(",") if name)
+    say = partial(typer.echo, err=True)
+    tree = bench_data_rows.run(
+        bench_data_rows.Job(shape, batch, cores, counts, repeats, data, shards, people, files, say)
+    )
+    console = Console()
+    console = Console(width=None if console.is_terminal else 160)
+    for table in bench_data_rows.to_tables(tree):
+        console.print(table)
+    console.print(bench_data_rows.summary(tree), soft_wrap=True)
+    if json_file:
+        _write_json(
+            json_file, tree, ("torch", "numpy", "pillow", "scikit-image", "opencv-python-headless", "webdataset")
+        )
+    if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        plot.write_bytes(bench_data_rows.draw(tree))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """`1,2,4` as numbers of workers."""
+    try:
+        counts = tuple(sorted({int(word) for word in text.split(",")}))
+        if counts[0] < 1:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"`--workers {text}` is not a list of numbers from 1 on, such as 1,2,4") from None
+    return counts
 
 
 def _write_json(file: Path, tree: dict, packages: Sequence[str] = ("torch", "deepspeed")) -> None:

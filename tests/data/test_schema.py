@@ -15,6 +15,8 @@ from spt_dist.data.schema import (
     encode,
     flip_joints,
     flip_labels,
+    fold_labels,
+    unfold_labels,
     validate,
 )
 
@@ -106,6 +108,27 @@ def test_flip_swaps_sides_by_name_and_twice_is_nothing(person):
     for again, first in zip(flipped.flip(chosen)[1:], batch[1:], strict=True):
         assert torch.equal(again, first)
     assert torch.equal(flip_labels(flip_labels(batch.labels)), batch.labels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (24, 16)])
+def test_what_opencv_flips_is_what_torch_flips(person, size):
+    batch = collate([person(str(seed), seed, size=size) for seed in range(3)])
+    chosen = torch.tensor([True, False, True])
+    flipped = batch.flip(chosen)
+    assert torch.equal(flipped.images, torch.where(chosen[:, None, None, None], batch.images.flip(2), batch.images))
+    assert torch.equal(flipped.labels, torch.where(chosen[:, None, None], flip_labels(batch.labels), batch.labels))
+    assert torch.equal(
+        flipped.joints, torch.where(chosen[:, None, None], flip_joints(batch.joints, size[1]), batch.joints)
+    )
+    assert flipped.images.data_ptr() != batch.images.data_ptr()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 5, 7), (2, 8, 6)])
+def test_two_labels_a_byte_come_back_as_they_were(shape):
+    labels = torch.randint(0, len(Label), shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    folded = fold_labels(labels)
+    assert folded.numel() == -(-labels.numel() // 2)
+    assert torch.equal(unfold_labels(folded, labels.shape), labels)
 
 
 def test_claims_of_a_header_cost_neither_time_nor_memory(person):
