@@ -230,6 +230,49 @@ def test_drawn_people_are_no_copies_of_each_other(people, tmp_path):
     assert manifest.data_hash == pack_rows(given, tmp_path / "kept", SIZE, "whole").data_hash
 
 
+def test_photos_that_are_there_twice_are_found(data, tmp_path):
+    """Of these real photos seven are there twice, cut and annotated differently; three of them would leak."""
+    twice = "0078 0984 0183 0730 0197 0671 0223 0616 0594 0722 0692 0732 0907 0990"
+    names = {*twice.split(), *(f"{number:04d}" for number in range(3, 998, 50))}
+    given = [row for row in rows(data / "ccp256", ("train", "val", "test")) if row.id.removeprefix("ccp_") in names]
+    manifest = pack_rows(given, tmp_path / "out", (64, 48), "person", duplicates="drop")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    assert {line["id"].removeprefix("ccp_"): line["reason"].split("`")[1].removeprefix("ccp_") for line in lines} == {
+        "0078": "0984", "0692": "0732", "0907": "0990",  # of test and val
+        "0730": "0183", "0671": "0197", "0616": "0223", "0722": "0594",
+    }  # fmt: skip
+    assert {line["split"] for line in lines} == {"train"}
+    assert (manifest.duplicates, manifest.leaks) == (7, 3)
+
+
+def test_the_verb_says_what_was_left_out_and_goes_on(people, tmp_path, capfd):
+    from spt_dist.cli import app
+
+    copy = tmp_path / "copy"
+    draw_folder(copy, 8, SIZE, 0, 0, 0)  # the first of the same people
+    for path in [*(copy / "img").iterdir(), *(copy / "parsing").iterdir()]:
+        path.rename(path.with_stem(f"again-{path.stem}"))
+    for name in ("keypoints.csv", "train.txt", "identities.csv"):
+        lines = (copy / name).read_text().splitlines()
+        head = [line for line in lines if line.startswith("name")]
+        (copy / name).write_text("\n".join([*head, *(f"again-{line}" for line in lines if line not in head)]) + "\n")
+    words = ["pack", people, copy, "-o", tmp_path / "out", "--size", "32x16", "--frame", "whole", "--resume"]
+    app([str(word) for word in words], standalone_mode=False)
+    assert "8 show a picture that is there already, 0 across splits" in capfd.readouterr().out
+
+
+def test_a_million_is_the_largest_run_by_a_factor(people):
+    from spt_dist.data.packing.cost import Cost, Point, repeated
+
+    found = list(repeated(people, 100))
+    assert len({row.id for row in found}) == 100
+    assert found[PEOPLE].files == found[0].files
+    points = [Point(1000, 4.0, 3.0, 50, 90_000, 1), Point(9000, 30.0, 18.0, 50, 170_000, 1)]
+    cost = Cost(points, 0.001, 0.04)
+    assert cost.core_hours == pytest.approx(1e6 * 0.003 / 3600)
+    assert cost.growth_bytes == 10
+
+
 def test_a_manifest_of_before_loads(packed):
     folder = packed(3)
     tree = json.loads((folder / "manifest.json").read_text())
