@@ -50,8 +50,9 @@ native: setup    ## build the compiled CPU forms again
 cubins: setup    ## compile every kernel for four GPUs, none needed, and renew the table in kernels/README.md
 	$(BIN)/python -m spt_kernels.proof.cubins --markdown kernels/README.md
 
-bench: setup     ## time every kernel: results/bench.json and .png, kernels/README.md. DATA=<folder> for real photos
+bench: setup     ## time every kernel, and packing at scale: results/bench.json, .png and pack.json, kernels/README.md. DATA=<folder>
 	$(BIN)/spt bench kernels all $(if $(DATA),--data $(DATA)) --json results/bench.json --plot results/bench.png --markdown kernels/README.md
+	$(BIN)/spt bench pack --json results/pack.json
 
 ablation: setup  ## the quality benchmark (hours; goes on where it stopped): results/ablation.json, docs/ablation.jpg, README. VGG=<npz>
 	$(BIN)/spt ablation $(if $(VGG),--features $(VGG)) --json results/ablation.json --plot docs/ablation.jpg --markdown README.md

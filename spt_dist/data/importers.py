@@ -33,6 +33,25 @@ class Unreadable(NamedTuple):
     source: str = ""
 
 
+class Row(NamedTuple):
+    """A picture of the list before it is read: `name` in the folder's img/, and its joints, or what is wrong with them.
+
+    All that a process elsewhere needs to read it; `id` is what its sample will be called.
+    """
+
+    folder: Path
+    split: str
+    name: str
+    id: str
+    joints: JointArray | DataError
+    identity: str | DataError | None
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """The photo and its map."""
+        return self.folder / "img" / self.name, self.folder / "parsing" / f"{Path(self.name).stem}.png"
+
+
 def splits(path: Path | str) -> list[str]:
     """The splits that a folder has, by their list files, in the order of `SPLITS`.
 
@@ -57,26 +76,33 @@ def read_folder(path: Path | str, split: str) -> Iterator[Sample | Unreadable]:
     Raises:
         DataError: the folder, its list or its keypoints are missing or malformed.
     """
+    return map(read_row, read_rows(path, split))
+
+
+def read_rows(path: Path | str, split: str) -> Iterator[Row]:
+    """The pictures of one split in the order of its list, unread; errors as `read_folder`."""
     folder = Path(path)
     names = _lines(folder / f"{split}.txt", f"this folder has the splits {splits(folder) or 'none'}")
     joints = _keypoints(folder / "keypoints.csv")
     identities = read_identities(folder / "identities.csv")
     for name in names:
-        stem = Path(name).stem
-        try:
-            found = joints.get(name, DataError(f"`keypoints.csv` has no line for `{name[:SHOWN]}`"))
-            identity = identities.get(name)
-            for one in (found, identity):
-                if isinstance(one, DataError):
-                    raise one
-            assert isinstance(found, np.ndarray)
-            assert not isinstance(identity, DataError)
-            image = read_photo(_bytes(folder / "img" / name), f"img/{name}")
-            labels = read_map(_bytes(folder / "parsing" / f"{stem}.png"), f"parsing/{stem}.png")
-        except DataError as error:
-            yield Unreadable(stem, str(error), split, folder.name)
-        else:
-            yield Sample(stem, image, labels, found, identity, folder.name, split)
+        found = joints.get(name, DataError(f"`keypoints.csv` has no line for `{name[:SHOWN]}`"))
+        yield Row(folder, split, name, Path(name).stem, found, identities.get(name))
+
+
+def read_row(row: Row) -> Sample | Unreadable:
+    """The sample of a row, or what stands in the way of one."""
+    photo, parsing = row.files
+    try:
+        if isinstance(row.joints, DataError):
+            raise row.joints
+        if isinstance(row.identity, DataError):
+            raise row.identity
+        image = read_photo(_bytes(photo), f"img/{row.name}")
+        labels = read_map(_bytes(parsing), f"parsing/{parsing.name}")
+    except DataError as error:
+        return Unreadable(row.id, str(error), row.split, row.folder.name)
+    return Sample(row.id, image, labels, row.joints, row.identity, row.folder.name, row.split)
 
 
 def parse_keypoints(ys: str, xs: str, where: str) -> JointArray:

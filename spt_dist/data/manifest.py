@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spt_dist.data.frame import FrameRule
 from spt_dist.data.schema import SCHEMA_VERSION, DataError
-
-MANIFEST = "manifest.json"
+from spt_dist.data.shard_cache import MANIFEST, fetch_manifest, fetch_shards
+from spt_dist.data.storage import is_remote
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Split:
 class Manifest:
     """Everything that a reader needs to know of a folder of shards. `size` is (height, width) in px.
 
+    `duplicates` were left out because they show a picture that is there already, `leaks` of them across splits; None
+    where nobody looked. `origin` is the address in object storage from which missing shards are fetched into `folder`.
+
     `data_hash` stands for the content: it changes with any byte of any shard, with the size and with the frame rule.
     """
 
@@ -52,6 +55,9 @@ class Manifest:
     min_joints: int
     rejected: int
     splits: dict[str, Split]
+    duplicates: int | None = None
+    leaks: int | None = None
+    origin: str = ""
     schema: int = SCHEMA_VERSION
 
     @property
@@ -68,6 +74,9 @@ class Manifest:
         Raises:
             DataError: there is none, it is not a manifest, or it was written by another version of the schema.
         """
+        origin = ""
+        if is_remote(path):
+            origin, path = str(path), fetch_manifest(path)
         file = Path(path) / MANIFEST if Path(path).is_dir() else Path(path)
         try:
             tree = json.loads(file.read_text())
@@ -85,7 +94,7 @@ class Manifest:
             raise DataError(f"`{file}` lacks or misspells {error}; pack the shards again") from None
         if manifest.data_hash != tree.get("data_hash"):
             raise DataError(f"`{file}` was edited: its `data_hash` does not follow from its shards; pack them again")
-        return manifest
+        return replace(manifest, origin=origin)
 
     @classmethod
     def _from_tree(cls, folder: Path, tree: dict[str, Any]) -> "Manifest":
@@ -98,12 +107,13 @@ class Manifest:
             for name, split in tree["splits"].items()
         }
         height, width = tree["size"]
-        return cls(folder, (height, width), tree["how"], tree["min_joints"], tree["rejected"], splits)
+        found = tree.get("duplicates"), tree.get("leaks")
+        return cls(folder, (height, width), tree["how"], tree["min_joints"], tree["rejected"], splits, *found)
 
     def to_json(self) -> str:
         """The manifest's file."""
         tree = asdict(self) | {"size": list(self.size), "data_hash": self.data_hash}
-        del tree["folder"]
+        del tree["folder"], tree["origin"]
         for name, split in self.splits.items():
             tree["splits"][name]["samples"] = split.samples
         return json.dumps(tree, indent=1) + "\n"
@@ -112,6 +122,8 @@ class Manifest:
         """One split, every shard and index of it present and of the recorded size; `DataError` otherwise."""
         if name not in self.splits:
             raise DataError(f"`{self.folder}` has no split `{name}`, only {sorted(self.splits)}")
+        if self.origin:
+            fetch_shards(self.origin, self.folder, {shard.name: shard.sha256 for shard in self.splits[name].shards})
         for shard in self.splits[name].shards:
             path = self.folder / shard.name
             for file in (path, path.with_suffix(".idx")):

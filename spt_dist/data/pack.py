@@ -1,46 +1,39 @@
-"""Packing: samples in, validated WebDataset shards, their indices and a manifest out.
+"""Packing: samples in, validated WebDataset shards, their indices and a manifest out, on disk or in object storage.
 
-Each sample is checked, framed to the target size, encoded, decoded again and spooled to a file. When the count is known
-the samples are dealt to shards of equal size (to within one) in the order of their ids' SHA-256: neighbours in a source
-folder, such as views of one person, do not stay neighbours, and the same samples give the same bytes on any machine.
-The folder is written aside, synced and renamed: it is whole or absent.
-
-Beside each `SPLIT-000000.tar` lies `SPLIT-000000.idx`, DALI's index: a line `v1.2 SAMPLES`, then per sample a line of
-`extension offset size name` for each of its files, offsets being those of the content in the tar.
+Pictures are worked off in blocks, here or by many processes (`packing`), and then dealt to shards: the result is the
+same to the byte whoever made the blocks, in whatever order and after whatever break. Blocks lie in the hidden folder
+`.NAME.blocks` beside `NAME`, and go when it is whole. On disk the shards are written aside, synced and renamed; object
+storage has no renaming, so there the manifest goes last: what has one is whole.
 """
 
-import hashlib
-import io
 import json
 import os
-import shutil
-import tarfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar
 
-import numpy as np
+from spt_dist.data.frame import FrameRule
+from spt_dist.data.importers import Row, Unreadable
+from spt_dist.data.manifest import MANIFEST, Manifest
+from spt_dist.data.packing.blocks import How, Task, mark, pack_block, prepare, read_entries, stem, write_block
+from spt_dist.data.packing.deal import deal_split
+from spt_dist.data.packing.ledger import Ledger, read_ledger
+from spt_dist.data.schema import SCHEMA_VERSION, DataError, Sample
+from spt_dist.data.search.run import Mapper, here
+from spt_dist.data.storage import Storage
 
-from spt_dist.body import Joint, Label
-from spt_dist.data.frame import FrameRule, frame, inside
-from spt_dist.data.importers import Unreadable
-from spt_dist.data.manifest import MANIFEST, Manifest, Shard, Split
-from spt_dist.data.schema import KEYS, DataError, Sample, decode, encode, validate
-
-FEWEST_SHARDS = 8  # where there are enough samples for them
-SAMPLES_FOR_SHARDS = 64
+BLOCK = 512  # pictures
+WAVE = 256  # blocks that Ray is given at once: their rows are in memory
+REJECTED, BEGUN = "rejected.jsonl", "begun.json"
 SHOWN_REJECTIONS = 5
-TAR_BLOCK = 512
 
-
-@dataclass
-class _Spooled:
-    """What is kept in memory of one split while its samples lie in the spool."""
-
-    entries: dict[str, tuple[int, list[int]]] = field(default_factory=dict)  # id -> offset, sizes of the files
-    label_pixels: np.ndarray = field(default_factory=lambda: np.zeros(len(Label), np.int64))
-    visible: np.ndarray = field(default_factory=lambda: np.zeros(len(Joint), np.int64))
+Duplicates = Literal["keep", "drop"]
+Progress = Callable[[int, int | None], None]
+Item = TypeVar("Item")
 
 
 def pack(
@@ -52,142 +45,175 @@ def pack(
     min_joints: int = 6,
     max_rejected: float = 0.2,
     shard_samples: int = 1000,
+    duplicates: Duplicates = "keep",
     total: int | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Manifest:
-    """Write `samples` (of any splits) as shards into the new folder `out`.
+    """Write `samples` (of any splits) as shards into the new folder `out`, a path or a URI.
 
     Every image is framed by `how` and stored at `size` (height, width) px; a joint outside its picture is missing. A
     sample that is unreadable, malformed, shows fewer than `min_joints` joints or repeats an id goes to `rejected.jsonl`
-    with its reason. A shard has at most `shard_samples` samples, fewer where 64 samples or more would not fill 8
-    shards. `progress(done, total)` is called after each sample.
+    with its reason, and with `duplicates="drop"` one whose picture is there already. A shard has about `shard_samples`
+    samples, fewer where 64 or more would not fill 8 shards. `progress(done, total)` is called after each sample.
 
     Raises:
         DataError: `out` exists, no sample is left, or more than the fraction `max_rejected` was rejected.
     """
-    out = Path(out)
-    if out.exists():
-        raise DataError(f"`{out}` exists; remove it or pack into another folder")
-    aside = out.with_name(out.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    spooled: dict[str, _Spooled] = {}
-    rejected: list[Unreadable] = []
-    with open(aside / "spool", "w+b") as spool:
-        for done, sample in enumerate(samples, start=1):
-            try:
-                _spool(sample, spool, spooled, size, how, min_joints)
-            except DataError as error:
-                rejected.append(Unreadable(sample.id, str(error), sample.split, sample.source))
+    target, work = _open(out)
+    work.remove()
+    settings, done, blocks = How(size, how, min_joints, duplicates == "drop"), 0, 0
+    for some in _batched(samples, BLOCK):
+        made = []
+        for sample in some:
+            made.append(prepare(sample, settings))
+            done += 1
             if progress:
                 progress(done, total)
-        _write(aside / "rejected.jsonl", "".join(json.dumps(line._asdict()) + "\n" for line in rejected).encode())
-        _stop_above(max_rejected, rejected, sum(len(split.entries) for split in spooled.values()), aside)
-        kept = {name: split for name, split in spooled.items() if split.entries}
-        splits = {name: _write_split(name, split, spool, aside, shard_samples) for name, split in kept.items()}
-    (aside / "spool").unlink()
-    _write(aside / MANIFEST, Manifest(aside, size, how, min_joints, len(rejected), splits).to_json().encode())
-    flush(aside)
-    aside.rename(out)
-    flush(out.parent)
-    return Manifest.load(out)
+        write_block(work, blocks, made)
+        blocks += 1
+    return _deal(target, work, blocks, settings, max_rejected, shard_samples)
 
 
-def _spool(
-    sample: Sample | Unreadable,
-    spool: BinaryIO,
-    spooled: dict[str, _Spooled],
+def pack_rows(
+    rows: Iterable[Row],
+    out: Path | str,
     size: tuple[int, int],
-    how: FrameRule,
-    min_joints: int,
-) -> None:
-    """Check, frame, encode and append one sample; `DataError` says why not."""
-    if isinstance(sample, Unreadable):
-        raise DataError(sample.reason)
-    split = spooled.setdefault(sample.split, _Spooled())
-    if sample.id in split.entries:
-        raise DataError(f"the id `{sample.id}` occurs twice in `{sample.split}`")
-    validate(sample)
-    joints = inside(sample.joints, sample.labels.shape)
-    outside = int(sample.joints[:, 2].sum() - joints[:, 2].sum())
-    framed = frame(sample.image, sample.labels, joints, size, how)
-    sample = replace(sample, image=framed.image, labels=framed.labels, joints=framed.joints)
-    try:
-        validate(sample, min_joints)
-    except DataError as error:
-        raise DataError(f"{error}; {outside} joints lie outside the picture" if outside else str(error)) from None
-    files = encode(sample)
-    again = decode(files)
-    assert np.array_equal(again.labels, sample.labels), f"`{sample.id}`: labels changed on their way through PNG"
-    assert np.array_equal(again.joints, sample.joints), f"`{sample.id}`: joints changed on their way through NPY"
-    split.entries[sample.id] = spool.tell(), [len(content) for content in files.values()]
-    spool.writelines(files.values())
-    split.label_pixels += np.bincount(sample.labels.ravel(), minlength=len(Label))
-    split.visible += sample.joints[:, 2] > 0
+    how: FrameRule = "person",
+    *,
+    min_joints: int = 6,
+    max_rejected: float = 0.2,
+    shard_samples: int = 1000,
+    duplicates: Duplicates = "keep",
+    total: int | None = None,
+    progress: Progress | None = None,
+    mapper: Mapper = here,
+    wave: int = 1,
+    resume: bool = False,
+) -> Manifest:
+    """The same from pictures that are not read yet, by any number of processes.
+
+    `mapper` is given `wave` blocks at once. With `resume` blocks that a packing of the same settings has left
+    are taken as they are.
+
+    Raises:
+        DataError: as `pack`; or what is resumed had other settings, or other pictures.
+    """
+    target, work = _open(out)
+    settings, done, blocks = How(size, how, min_joints, duplicates == "drop"), 0, 0
+    finished = _resume(work, settings) if resume else _begin(work, settings)
+    say = progress or (lambda done, total: None)
+
+    def missing() -> Iterator[Task]:
+        nonlocal done, blocks
+        for blocks, some in enumerate(_batched(rows, BLOCK), start=1):
+            task = Task(blocks - 1, some)
+            if f"{stem(task.number)}.json" not in finished:
+                yield task
+            else:
+                _check_unchanged(work, task)
+                done += len(some)
+                say(done, total)
+
+    work_off = partial(pack_block, work=work.place, how=settings)
+    for tasks in _batched(missing(), wave):
+        for _, pictures in mapper(work_off, tasks):
+            done += pictures
+            say(done, total)
+    return _deal(target, work, blocks, settings, max_rejected, shard_samples)
 
 
-def _stop_above(limit: float, rejected: list[Unreadable], kept: int, aside: Path) -> None:
-    total = len(rejected) + kept
+def _open(out: Path | str) -> tuple[Storage, Storage]:
+    """Where the shards go, and the blocks until then; `DataError` when there are shards already."""
+    target = Storage(out)
+    if target.has(MANIFEST) if not target.local else target.exists():
+        raise DataError(f"`{out}` exists; remove it or pack into another folder")
+    return target, target.hidden(".blocks")
+
+
+def _begin(work: Storage, settings: How) -> set[str]:
+    work.remove()
+    work.write(BEGUN, json.dumps(_about(settings)).encode())
+    return set()
+
+
+def _resume(work: Storage, settings: How) -> set[str]:
+    """The blocks that are finished; `DataError` names the setting in which they differ."""
+    if not work.has(BEGUN):
+        return _begin(work, settings)
+    begun, now = json.loads(work.read(BEGUN)), _about(settings)
+    for key, value in now.items():
+        if begun.get(key) != value:
+            raise DataError(
+                f"`{work.place}` was begun with {key} {begun.get(key)!r}, now it is {value!r}; pack with the same, or "
+                "without --resume from the start"
+            )
+    return work.names("blocks")
+
+
+def _about(settings: How) -> dict[str, Any]:
+    return json.loads(json.dumps(settings._asdict())) | {"block": BLOCK, "schema": SCHEMA_VERSION}
+
+
+def _check_unchanged(work: Storage, task: Task) -> None:
+    """`DataError` names the first picture of a finished block that is not the one of the list any more."""
+    marks = [entry.mark for entry in read_entries(work, task.number)]
+    for place, row in enumerate(task.rows):
+        if place >= len(marks) or mark(row) != marks[place]:
+            raise DataError(
+                f"`{row.name}` of `{row.folder}`, its map or its lines have changed since `{work.place}` was begun; "
+                "pack without --resume from the start"
+            )
+    if len(marks) != len(task.rows):
+        raise DataError(f"the list behind `{task.rows[-1].name}` has become shorter; pack without --resume")
+
+
+def _deal(
+    target: Storage, work: Storage, blocks: int, settings: How, max_rejected: float, shard_samples: int
+) -> Manifest:
+    """Shards, list of the rejected and manifest from the finished blocks, which are removed."""
+    ledger = read_ledger(work, blocks, settings)
+    aside = target.beside(".partial") if target.local else target
+    if target.local:
+        aside.remove()
+    lines = [ledger.rejected[place] for place in sorted(ledger.rejected)]
+    aside.write(REJECTED, "".join(json.dumps(line._asdict()) + "\n" for line in lines).encode())
+    _stop_above(max_rejected, ledger, f"{aside.place}/{REJECTED}")
+    names = dict.fromkeys(name for place, name in enumerate(ledger.splits) if place not in ledger.rejected)
+    with TemporaryDirectory() as scratch:
+        folder = work.here(Path(scratch))
+        splits = {name: deal_split(name, ledger, folder, aside, shard_samples) for name in names}
+    found = (ledger.copies, ledger.leaks) if settings.look else (None, None)
+    manifest = Manifest(Path(aside.root), settings.size, settings.rule, settings.min_joints, len(lines), splits, *found)
+    aside.write(MANIFEST, manifest.to_json().encode())
+    if target.local:
+        flush(Path(aside.root))
+        Path(aside.root).rename(target.root)
+        flush(Path(target.root).parent)
+    work.remove()
+    return replace(manifest, folder=Path(target.root))
+
+
+def _stop_above(limit: float, ledger: Ledger, listed: str) -> None:
+    """Copies are none of the data's faults."""
+    total = len(ledger.ids) - ledger.copies
+    bad = [line for place, line in sorted(ledger.rejected.items()) if place not in ledger.copied]
     if total == 0:
         raise DataError("there are no samples to pack; does the list of the split have lines?")
-    if kept > 0 and len(rejected) <= limit * total:
+    if len(bad) < total and len(bad) <= limit * total:
         return
-    named = [(f"{line.source}/{line.id}" if line.source else line.id, line.reason) for line in rejected]
+    named = [(f"{line.source}/{line.id}" if line.source else line.id, line.reason) for line in bad]
     shown = "\n".join(f"  {name}: {reason}" for name, reason in named[:SHOWN_REJECTIONS])
     raise DataError(
-        f"{len(rejected)} of {total} samples were rejected, the limit is {limit:.0%}. The first:\n{shown}\n"
-        f"All are in `{aside / 'rejected.jsonl'}`; mend them, or raise `max_rejected` (`--max-rejected`)"
+        f"{len(bad)} of {total} samples were rejected, the limit is {limit:.0%}. The first:\n{shown}\n"
+        f"All are in `{listed}`; mend them, or raise `max_rejected` (`--max-rejected`)"
     )
 
 
-def _write_split(name: str, split: _Spooled, spool: BinaryIO, out: Path, shard_samples: int) -> Split:
-    """Deal the split's samples to shards; returns what the manifest says of them."""
-    ids = sorted(split.entries, key=lambda identifier: hashlib.sha256(identifier.encode()).digest())
-    fewest = FEWEST_SHARDS if len(ids) >= SAMPLES_FOR_SHARDS else 1
-    count = max(fewest, -(-len(ids) // shard_samples))
-    bounds = [len(ids) * number // count for number in range(count + 1)]
-    shards = []
-    for number in range(count):
-        chosen = range(bounds[number], bounds[number + 1])
-        samples = {f"{position:08d}": _read(spool, *split.entries[ids[position]]) for position in chosen}
-        shards.append(_write_shard(out, f"{name}-{number:06d}", samples))
-    pixels, visible = split.label_pixels / split.label_pixels.sum(), split.visible / len(ids)
-    return Split(
-        shards,
-        {label.name: round(float(pixels[label]), 6) for label in Label},
-        {joint.name: round(float(visible[joint]), 6) for joint in Joint},
-    )
-
-
-def _write_shard(out: Path, stem: str, samples: dict[str, dict[str, bytes]]) -> Shard:
-    """One tar and its index; the same samples always give the same bytes."""
-    buffer, lines = io.BytesIO(), [f"v1.2 {len(samples)}"]
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for key, files in samples.items():
-            places = []
-            for extension, content in files.items():
-                member = tarfile.TarInfo(f"{key}.{extension}")
-                member.size, member.mode = len(content), 0o644
-                places.append(f"{extension} {tar.offset + TAR_BLOCK} {len(content)} {member.name}")
-                tar.addfile(member, io.BytesIO(content))
-            lines.append(" ".join(places))
-    content = buffer.getvalue()
-    _write(out / f"{stem}.tar", content)
-    _write(out / f"{stem}.idx", ("\n".join(lines) + "\n").encode())
-    return Shard(f"{stem}.tar", len(samples), len(content), hashlib.sha256(content).hexdigest())
-
-
-def _read(spool: BinaryIO, offset: int, sizes: list[int]) -> dict[str, bytes]:
-    """A sample's files back from the spool."""
-    spool.seek(offset)
-    return dict(zip(KEYS, (spool.read(size) for size in sizes), strict=True))
-
-
-def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items in lists of `size`, the last one shorter."""
+    each = iter(items)
+    while some := list(islice(each, size)):
+        yield some
 
 
 def flush(path: Path) -> None:

@@ -145,6 +145,36 @@ def bench_pairs(
         pictures.save(draw_curve(curve), plot)
 
 
+@bench_app.command("pack")
+def bench_pack(
+    folder: Annotated[Path | None, typer.Option("--data", help="Photos; 500 drawn people at 64x48 without.")] = None,
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")] = "64x48",
+    pictures: Annotated[list[int], typer.Option(help="How many, by repetition; repeatable.")] = [10_000, 100_000],  # noqa: B006
+    price: Annotated[float, typer.Option(min=0, help="Of a core hour.")] = 0.04,
+    json_file: JsonFile = None,
+) -> None:
+    """Pack many pictures by repetition: memory's peak, pace, and what a million cost."""
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
+    from spt_dist.data.packing.cost import TARGET, measure
+    from spt_dist.data.synthetic import draw_folder
+
+    if len(set(pictures)) < 2:
+        raise ValueError(f"`--pictures` names {pictures}; memory's growth wants two numbers or more")
+    with ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(TemporaryDirectory())) / "people"
+            draw_folder(folder, 500, size_px(size), 0, 0, 0)
+        cost = measure(folder, pictures, size_px(size), price, typer.echo)
+    typer.echo(
+        f"{TARGET:,} pictures, extrapolated: {cost.core_hours:.2f} core hours, {cost.core_hours * price:.3f} at "
+        f"{price} a core hour; {cost.growth_bytes:.0f} bytes of memory for each further picture"
+    )
+    if json_file:
+        _write_json(json_file, {"size": size} | cost.to_tree(), ("numpy", "opencv-python-headless", "pillow"))
+
+
 @bench_app.command("ranks")
 def bench_ranks(
     file: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.")] = Path("configs/demo.toml"),

@@ -38,31 +38,53 @@ def pack(
         list[Path],
         typer.Argument(help="One or more, each with img/, parsing/, keypoints.csv, train.txt, val.txt, test.txt."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of shards to write.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="The folder of shards to write; or s3://bucket/folder.")],
     size: Size = "256x256",
     frame: Annotated[Frame, typer.Option(help="Cut to the person, or take the whole picture.")] = "person",
     min_joints: Annotated[int, typer.Option(min=0, help="Reject a picture that shows fewer joints.")] = 6,
     max_rejected: Annotated[float, typer.Option(min=0, max=1, help="Stop above this share of rejected ones.")] = 0.2,
+    duplicates: Annotated[
+        Literal["drop", "keep"], typer.Option(help="Pictures that are there twice; test and val keep theirs.")
+    ] = "drop",
+    launcher: Annotated[
+        Literal["local", "ray"], typer.Option(help="`ray`: many processes, worth its start from some thousands on.")
+    ] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Processes on Ray.")] = 2,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what a broken-off packing has left.")] = False,
 ) -> None:
     """Validate the samples of one or more folders and write them as WebDataset shards with a manifest."""
-    from spt_dist.data.importers import count_samples, read_folder, splits
-    from spt_dist.data.pack import pack as write_shards
+    from contextlib import nullcontext
 
-    samples = chain.from_iterable(read_folder(folder, split) for folder in folders for split in splits(folder))
-    with bar("packing") as progress:
-        manifest = write_shards(
-            samples,
+    from spt_dist.data.importers import count_samples, read_rows, splits
+    from spt_dist.data.pack import REJECTED, WAVE, pack_rows
+    from spt_dist.data.search.run import here
+
+    rows = chain.from_iterable(read_rows(folder, split) for folder in folders for split in splits(folder))
+    if launcher == "ray":
+        from spt_dist.data.search.distributed import ray_mapper
+
+        placed = ray_mapper(workers)
+    else:
+        placed = nullcontext(here)
+    with placed as mapper, bar("packing") as progress:
+        manifest = pack_rows(
+            rows,
             out,
             size_px(size),
             frame,
             min_joints=min_joints,
             max_rejected=max_rejected,
+            duplicates=duplicates,
             total=sum(map(count_samples, folders)),
             progress=progress,
+            mapper=mapper,
+            wave=WAVE if launcher == "ray" else 1,
+            resume=resume,
         )
     kept = ", ".join(f"{split.samples} {name}" for name, split in manifest.splits.items())
-    rejected = f"; {manifest.rejected} rejected, see {out}/rejected.jsonl" if manifest.rejected else ""
-    typer.echo(f"{out}: {kept}{rejected}")
+    copies = f"; {manifest.duplicates} show a picture that is there already, {manifest.leaks} across splits"
+    rejected = f"; {manifest.rejected} rejected, see {out}/{REJECTED}" if manifest.rejected else ""
+    typer.echo(f"{out}: {kept}{rejected}{copies if manifest.duplicates else ''}")
 
 
 @app.command()
