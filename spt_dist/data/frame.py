@@ -60,8 +60,8 @@ def frame(
         )
     shrinking = box.height > size[0]
     return Framed(
-        _resize(_cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
-        _resize(_cut(labels, box, cv2.BORDER_CONSTANT), size, cv2.INTER_NEAREST_EXACT),
+        resize(cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
+        resize(cut(labels, box, cv2.BORDER_CONSTANT), size, cv2.INTER_NEAREST_EXACT),
         _move(joints, box, size),
     )
 
@@ -96,8 +96,10 @@ def window(joints: JointArray, picture: tuple[int, ...], size: tuple[int, int], 
     return Window(round(y - height / 2), round(x - width / 2), height, width)
 
 
-def _cut(picture: np.ndarray, box: Window, border: int) -> np.ndarray:
-    """The box's content; what lies beyond the edge is filled by OpenCV's `border` rule."""
+def cut(
+    picture: np.ndarray, box: Window, border: int, fill: tuple[float, ...] = (float(Label.BACKGROUND),) * 4
+) -> np.ndarray:
+    """The box's content; beyond the edge it is filled by OpenCV's `border` rule, with `fill` where that wants one."""
     height, width = picture.shape[:2]
     pads = (
         max(0, -box.top),
@@ -106,12 +108,12 @@ def _cut(picture: np.ndarray, box: Window, border: int) -> np.ndarray:
         max(0, box.left + box.width - width),
     )
     if any(pads):
-        picture = cv2.copyMakeBorder(picture, *pads, border, value=(float(Label.BACKGROUND),) * 4)
+        picture = cv2.copyMakeBorder(picture, *pads, border, value=fill)
     top, left = box.top + pads[0], box.left + pads[2]
     return np.ascontiguousarray(picture[top : top + box.height, left : left + box.width])
 
 
-def _resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+def resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
     """`picture` at `size`; untouched when it has that size."""
     return picture if picture.shape[:2] == size else cv2.resize(picture, size[::-1], interpolation=how)
 
