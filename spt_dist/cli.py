@@ -6,10 +6,22 @@ import warnings
 
 import typer
 
-from spt_dist.verbs import bench, checkpoints, data, drawing, exporting, importing, keys, planning, training
+from spt_dist.verbs import annotating, bench, checkpoints, data, drawing, exporting, importing, keys, planning, training
 from spt_dist.verbs.shared import app
 
-__all__ = ["bench", "checkpoints", "data", "drawing", "exporting", "importing", "keys", "main", "planning", "training"]
+__all__ = [
+    "annotating",
+    "bench",
+    "checkpoints",
+    "data",
+    "drawing",
+    "exporting",
+    "importing",
+    "keys",
+    "main",
+    "planning",
+    "training",
+]
 
 
 def main() -> None:

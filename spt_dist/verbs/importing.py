@@ -63,10 +63,11 @@ def import_source(
     job = Job(kind, source, tuple(keypoints), tuple(pairs), order, frame, parsing, labels, val, test)
     with bar("importing") as progress:
         account = run(job, out, progress)
-    _say(account, out)
+    say_account(account, out)
 
 
-def _say(account: "Account", out: Path) -> None:
+def say_account(account: "Account", out: Path) -> None:
+    """Print what became of the rows."""
     splits = ", ".join(f"{count:,} {split}" for split, count in account.splits.items())
     typer.echo(f"{out}: {account.in_short()} ({splits})")
     for note, count in account.notes.items():
