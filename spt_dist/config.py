@@ -210,6 +210,7 @@ class Serve:
     max_upload_bytes: Count = 8_000_000
     max_pixels: Count = 4_000_000
     max_poses: Count = 64  # of one request to /v1/poses
+    annotator: str = "box"  # of raw photos: `box`, the TOML of one's own models (docs/annotate.md), or `off`
     keys: str = ""  # a key file of `spt keys`; without one everybody who reaches the port may ask
     provenance: Literal["c2pa", "text", "off"] = "c2pa"  # what pictures say of themselves: `spt verify` reads it
     identity: str = ""  # a folder with `chain.pem` and `key.pem` to sign by, made where there is none
@@ -255,9 +256,8 @@ def load_run(run: Path, overrides: tuple[str, ...] = ()) -> Config:
     try:
         tree = json.loads(path.read_text())
     except OSError:
-        raise ConfigError(
-            f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one"
-        ) from None
+        words = f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one"
+        raise ConfigError(words) from None
     for override in overrides:
         _apply(tree, override)
     return from_tree(tree, source=str(path))

@@ -3,11 +3,12 @@
 from functools import lru_cache
 from pathlib import Path
 
+from spt_dist import box
 from spt_dist.annotate.annotation import Annotator
 from spt_dist.annotate.onnx_annotator import OnnxAnnotator
 from spt_dist.data.schema import DataError
 
-BOX, OFF = "box", "off"
+BOX, OFF = box.NAME, box.OFF
 
 
 def check_choice(words: str) -> None:
