@@ -9,3 +9,4 @@ from pathlib import Path
 NAME = "box"  # in place of a run's folder, on the command line
 RUN = Path(__file__).parent
 WEIGHTS = RUN / "weights"
+ANNOTATOR = RUN / "annotator"  # the network that finds joints and parsing maps in photos, with a card of its own
