@@ -68,7 +68,7 @@ class PerceptualFeatures:
 class Annotator:
     """Our own: the network that finds joints and parsing map in a photo; it learns from random windows of pictures."""
 
-    size: tuple[Count, Count] = (128, 96)  # height, width of a window in px; heat maps are `data.heatmap_sigma_px` wide
+    size: tuple[Count, Count] = (96, 64)  # height, width of a window in px; heat maps are `data.heatmap_sigma_px` wide
     widths: Annotated[tuple[Count, ...], Field(min_length=3)] = (16, 32, 64, 96, 160)
     blocks: Annotated[int, Field(ge=0)] = 2  # residual blocks on each of the two smallest maps
     label_weights: dict[str, Weight] = field(default_factory=dict)  # cross-entropy weight by label name, default 1

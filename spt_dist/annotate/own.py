@@ -3,8 +3,8 @@
 Both looks are frames by the rule of `data.frame`, of the network's size: the photo is padded by repeating its outermost
 pixels, never squeezed. The first look gives a box: of the joints that are seen, or, where they are too few, of the
 parsing map's person. The second look is at the frame round that box, and at its mirror image, whose answer is turned
-back and averaged in. What it gives goes back to the photo's px: joints by the frame's own scale, labels as the likeliest
-of the logits, enlarged between pixels. So there is one person to a photo, the one of the first look.
+back and averaged in. What it gives goes back to the photo's px: joints by the frame's own scale, labels as the
+likeliest of the logits, enlarged between pixels. So there is one person to a photo, the one of the first look.
 """
 
 import hashlib
@@ -61,8 +61,8 @@ class OwnAnnotator:
         settings = from_tree(card["config"], source=f"{folder}/{CARD}").networks.annotator
         if NAME not in modules or settings is None:
             raise ValueError(
-                f"`{folder}` holds the weights of {', '.join(modules)} and no annotator; name the `weights` folder of a "
-                "run of `configs/annotator.toml`, or none for the box's"
+                f"`{folder}` holds the weights of {', '.join(modules)} and no annotator; name the `weights` folder of "
+                "a run of `configs/annotator.toml`, or none for the box's"
             )
         network = cast(AnnotatorNetwork, prepare(modules[NAME]))
         digest = hashlib.sha256((folder / f"{NAME}.safetensors").read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Validation of an annotator while it trains: its average on the same held-out people, cut to the person.
 
 As `validation` it is the leading rank's alone, and nothing of it reaches the training. The joints by which people are
-cut out are the true ones, so it is a little easier than a raw photo; `spt annotate --check` scores those.
+cut out are the true ones, so it is a little easier than a raw photo; `spt bench annotate` scores those.
 """
 
 import time
