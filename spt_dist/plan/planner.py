@@ -79,7 +79,7 @@ class Planner:
     def __init__(self, settings: config.Config, device: Device, say: Say = lambda line: None) -> None:
         if settings.networks.annotator is not None:
             raise config.ConfigError(
-                "`networks.annotator` is set: the annotator's run, of one small network, is not planned; train it as it is"
+                "`networks.annotator` is set: a run of that one small network is not planned; train it as it is"
             )
         self.settings, self.device = settings, device
         counter = StepCounter(settings, as_gpu=device.name != CPU)
