@@ -1,19 +1,21 @@
 """Our own annotator: one small network of the box looks at a photo twice, whole and then cut to the person it found.
 
 Both looks are frames by the rule of `data.frame`, of the network's size: the photo is padded by repeating its outermost
-pixels, never squeezed. The first look gives a box: of the joints that are seen, or, where they are too few, of the
-parsing map's person. The second look is at the frame round that box, and at its mirror image, whose answer is turned
-back and averaged in. What it gives goes back to the photo's px: joints by the frame's own scale, labels as the
-likeliest of the logits, enlarged between pixels. So there is one person to a photo, the one of the first look.
+pixels, never squeezed. The first look gives a box, round the joints that are seen and the parsing map's person. The
+second look is at the frame round that box, and at its mirror image, whose answer is turned back and averaged in. What
+it gives goes back to the photo's px: joints by the frame's own scale, labels as the likeliest of the logits, enlarged
+between pixels, less islands in which no joint was seen. So there is one person to a photo, the one of the first look.
 """
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from spt_dist import box
@@ -22,7 +24,7 @@ from spt_dist.body import FLIP_JOINTS, FLIP_LABELS, MISSING, Joint, Label
 from spt_dist.config import from_tree
 from spt_dist.data.frame import FrameRule, Window, frame, window
 from spt_dist.data.schema import ImageArray, JointArray, LabelArray
-from spt_dist.models.annotator import AnnotatorNetwork, heatmap_peaks, seen_joints
+from spt_dist.models.annotator import heatmap_peaks, seen_joints
 from spt_dist.models.blocks import prepare
 from spt_dist.models.inputs import Maps, to_float, to_labels
 from spt_dist.models.weights import CARD, load_weights
@@ -30,6 +32,7 @@ from spt_dist.models.weights import CARD, load_weights
 NAME = "annotator"
 FEWEST_JOINTS = 4  # of a person; with fewer in the first look the parsing map says where to look
 SMALLEST_PERSON = 0.005  # of the frame's pixels, for the parsing map to say so
+RIM = 0.1  # of the longer side of the map's person: how far inside of it joints lie
 FINEST = 8  # labels are told this many times finer than the network's pixels; nearest beyond
 
 
@@ -45,7 +48,7 @@ class Look(NamedTuple):
 class OwnAnnotator:
     """The annotator of the box, or of a run's `weights`; see `annotation.Annotator`."""
 
-    def __init__(self, network: AnnotatorNetwork, size: tuple[int, int], digest: str) -> None:
+    def __init__(self, network: nn.Module, size: tuple[int, int], digest: str) -> None:
         self.network, self.size = network, size
         self.name = f"spt-dist annotator {digest[:12]}"
 
@@ -64,9 +67,8 @@ class OwnAnnotator:
                 f"`{folder}` holds the weights of {', '.join(modules)} and no annotator; name the `weights` folder of "
                 "a run of `configs/annotator.toml`, or none for the box's"
             )
-        network = cast(AnnotatorNetwork, prepare(modules[NAME]))
         digest = hashlib.sha256((folder / f"{NAME}.safetensors").read_bytes()).hexdigest()
-        return cls(network, settings.size, digest)
+        return cls(prepare(modules[NAME]), settings.size, digest)
 
     def annotate(self, photo: ImageArray) -> Annotation:
         """The person in a photo; `DataError` when nobody is found in it."""
@@ -106,17 +108,23 @@ class OwnAnnotator:
         )
 
     def _where(self, look: Look) -> JointArray:
-        """Points in px of the photo that the person's frame goes round, as joints."""
-        if (look.joints[:, 2] > 0).sum() >= FEWEST_JOINTS:
-            return look.joints
-        rows, columns = np.nonzero(to_labels(look.logits)[0].numpy())
-        if len(rows) < SMALLEST_PERSON * self.size[0] * self.size[1]:
-            seen = int((look.joints[:, 2] > 0).sum())
-            nobody(f"{seen} of {len(Joint)} joints were seen, and {len(rows)} px of {self.size} were taken for one")
-        scale, corner = look.frame.height / self.size[0], (look.frame.left, look.frame.top)
-        corners = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]) * scale + corner - 0.5
-        points = np.full((len(Joint), 3), MISSING, np.float32)
-        points[:2] = np.column_stack((corners, (1, 1)))
+        """What the person's frame goes round, as joints: those that are seen, and the map's person without its rim."""
+        labels = _of_the_person(to_labels(look.logits)[0].numpy(), np.empty((0, 2)))
+        rows, columns = np.nonzero(labels)
+        seen = look.joints[look.joints[:, 2] > 0]
+        is_large = len(rows) >= SMALLEST_PERSON * labels.size
+        if len(seen) < FEWEST_JOINTS and not is_large:
+            nobody(
+                f"{len(seen)} of {len(Joint)} joints were seen, and {len(rows)} px of {self.size} were taken for one"
+            )
+        points = look.joints.copy()
+        if is_large:
+            low, high = np.array((columns.min(), rows.min())), np.array((columns.max() + 1, rows.max() + 1))
+            rim = np.minimum(RIM * (high - low).max(), (high - low) / 2)
+            corner, scale = (look.frame.left, look.frame.top), look.frame.height / self.size[0]
+            ends = np.stack((low + rim, high - rim)) * scale + corner - 0.5
+            ends = np.concatenate((ends, seen[:, :2]))
+            points[:2] = np.column_stack((np.stack((ends.min(0), ends.max(0))), (1, 1)))
         return points
 
     def _labels(self, look: Look, picture: tuple[int, ...]) -> LabelArray:
@@ -130,13 +138,23 @@ class OwnAnnotator:
         rows = (np.arange(top, bottom) - at.top) * finer[0] // at.height
         columns = (np.arange(left, right) - at.left) * finer[1] // at.width
         found[top:bottom, left:right] = labels[rows[:, None], columns]
-        return found
+        return _of_the_person(found, look.joints[look.joints[:, 2] > 0, :2])
 
 
 def mirror(maps: Maps) -> Maps:
     """What the mirrored picture's maps say of the picture itself: turned back, left and right renamed."""
     channels = [*FLIP_LABELS, *(len(Label) + joint for joint in FLIP_JOINTS)]
     return maps.flip(3)[:, channels]
+
+
+def _of_the_person(labels: LabelArray, seen: Float[np.ndarray, "n 2"]) -> LabelArray:
+    """The map without its islands: the largest piece stays, and each in which a joint was seen (x, y in px of it)."""
+    count, pieces, about, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8), connectivity=8)
+    if count < 2:
+        return labels
+    columns, rows = seen.round().astype(int).T
+    kept = {1 + int(about[1:, cv2.CC_STAT_AREA].argmax()), *pieces[rows, columns].tolist()}
+    return np.where(np.isin(pieces, list(kept)), labels, np.uint8(Label.BACKGROUND))
 
 
 def _box(joints: JointArray, labels: LabelArray) -> tuple[float, float, float, float]:
