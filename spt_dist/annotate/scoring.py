@@ -5,19 +5,21 @@ the true pose) of their place; a joint that was called missing is not found. `in
 the truth calls missing that were found all the same. Over all pictures together, not a mean of pictures.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from spt_dist import metrics
 from spt_dist.body import HEAD_JOINTS, Joint, Label
 from spt_dist.geometry import torso_length
-from spt_dist.types import Joints, LabelBytes
+from spt_dist.types import Joints
 
 NEAR = (0.1, 0.2)  # torso lengths
 MIOU = "parsing mIoU"
+Maps = UInt8[Tensor, "..."]
 
 GROUPS = {
     "head": HEAD_JOINTS,
@@ -52,8 +54,8 @@ def hits(found: Joints, truth: Joints, near: float) -> tuple[Float[Tensor, "b 18
     return right.float(), wanted.float()
 
 
-def score(found: Joints, truth: Joints, labels: list[LabelBytes], true_labels: list[LabelBytes]) -> Score:
-    """Scores over all pictures; the maps [1 h w] may be of several sizes, each found one of its truth's."""
+def score(found: Joints, truth: Joints, labels: Sequence[Maps], true_labels: Sequence[Maps]) -> Score:
+    """Scores over all pictures; their maps may be of several sizes, each found one of its truth's."""
     groups = GROUPS | {"all": tuple(Joint)}
     pck: dict[float, dict[str, float]] = {}
     for near in NEAR:
