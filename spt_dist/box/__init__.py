@@ -10,3 +10,4 @@ NAME = "box"  # in place of a run's folder, on the command line
 OFF = "off"  # in place of an annotator's name: none
 RUN = Path(__file__).parent
 WEIGHTS = RUN / "weights"
+ANNOTATOR = RUN / "annotator"  # the network that finds joints and parsing maps in photos, with a card of its own

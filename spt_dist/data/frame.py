@@ -62,7 +62,7 @@ def frame(
     return Framed(
         resize(cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
         resize(cut(labels, box, cv2.BORDER_CONSTANT), size, cv2.INTER_NEAREST_EXACT),
-        _move(joints, box, size),
+        move(joints, box, size),
     )
 
 
@@ -70,7 +70,7 @@ def frame_joints(
     joints: JointArray, picture_size: tuple[int, int], size: tuple[int, int], how: FrameRule = "person"
 ) -> JointArray:
     """The joints as `frame` would move them: a target pose without its picture of `picture_size` (height, width) px."""
-    return _move(joints, window(joints, picture_size, size, how), size)
+    return move(joints, window(joints, picture_size, size, how), size)
 
 
 def inside(joints: JointArray, picture_size: tuple[int, ...]) -> JointArray:
@@ -118,7 +118,7 @@ def resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
     return picture if picture.shape[:2] == size else cv2.resize(picture, size[::-1], interpolation=how)
 
 
-def _move(joints: JointArray, box: Window, size: tuple[int, int]) -> JointArray:
+def move(joints: JointArray, box: Window, size: tuple[int, int]) -> JointArray:
     """The joints in the frame; those missing or outside are missing."""
     scale = np.array((size[1] / box.width, size[0] / box.height))
     xy = (joints[:, :2] - (box.left, box.top) + 0.5) * scale - 0.5

@@ -132,7 +132,7 @@ def check(limits: config.Serve) -> None:
             raise ValueError(f"{must}, else {consequence}; raise it: --set serve.{larger}={low:g}")
     if limits.keys:
         KeyFile.read(Path(limits.keys))
-    if limits.annotator not in (box.NAME, box.OFF) and not Path(limits.annotator).is_file():
+    if limits.annotator not in (box.NAME, box.OFF) and not Path(limits.annotator).exists():
         raise ValueError(f"`serve.annotator` = {limits.annotator} is no file; give box, off, or a TOML of models")
     Sealer(limits.provenance, limits.identity)
     if limits.log and not Path(limits.log).absolute().parent.is_dir():

@@ -40,7 +40,7 @@ def build_scene(pairs: Pairs, run: config.Config, pseudo_pairs: PseudoPairs | No
     label.
     """
     sigma_px, stretch = run.data.heatmap_sigma_px, run.networks.appearance.max_stretch
-    size = run.data.image_size
+    size = (pairs.source.labels.shape[1], pairs.source.labels.shape[2])
     source_batch, target_batch = pairs.source, pairs.source if own_pose else pairs.target
     source = view(source_batch.images, source_batch.labels, source_batch.joints, sigma_px)
     target = source if own_pose else view(target_batch.images, target_batch.labels, target_batch.joints, sigma_px)

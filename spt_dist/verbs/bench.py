@@ -199,6 +199,36 @@ def bench_serve(
         _write_json(json_file, tree | load, ("torch", "onnxruntime", "openvino"))
 
 
+@bench_app.command("annotate")
+def bench_annotate(
+    folder: Annotated[Path, typer.Argument(help="Photos with img/, parsing/, keypoints.csv, as `spt pack` reads.")],
+    split: Annotated[str, typer.Option(help="Whose pictures, by the folder's lists.")] = "test",
+    most: Annotated[int | None, typer.Option(min=1, help="The first ones only.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Of an annotator's run; the box's without.")] = None,
+    draw: Annotated[bool, typer.Option(help="Draw people from what is known and from what was found.")] = True,
+    sheet: Annotated[Path | None, typer.Option(help="Show the first 24: .png or .jpg.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Score our annotator on photos whose joints and parsing maps are known, from the raw photo on."""
+    from rich.console import Console
+
+    from spt_dist import bench_annotate, pictures
+    from spt_dist.annotate.own import OwnAnnotator
+    from spt_dist.infer import Predictor
+
+    annotator = OwnAnnotator.load(weights)
+    found = list(bench_annotate.find(annotator, folder, split, most))
+    scored = bench_annotate.score_found(found)
+    drawn = bench_annotate.draw_found(Predictor.load(), found) if draw else None
+    tree = bench_annotate.to_tree(found, scored, drawn, partial(typer.echo, err=True))
+    for table in bench_annotate.to_tables(found, scored, drawn):
+        Console(width=120).print(table)
+    if sheet:
+        pictures.save(bench_annotate.to_sheet(found, 24), sheet)
+    if json_file:
+        _write_json(json_file, {"annotator": annotator.name, "folder": folder.name, "split": split} | tree)
+
+
 def _write_json(file: Path, tree: dict, packages: Sequence[str] = ("torch", "deepspeed")) -> None:
     """Write measured numbers, with what they were measured on."""
     import json

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The keys of `layouts.KINDS`, `orders.ORDERS` and `merges.MERGES`, which would bring NumPy in; a test compares them.
 Kind = Literal["folder", "deepfashion", "market", "ccp", "poses"]
-Order = Literal["spt", "openpose-18", "openpose-25", "coco-17", "mediapipe-33"]
+Order = Literal["spt", "drawn", "openpose-18", "openpose-25", "coco-17", "mediapipe-33"]
 Labels = Literal["spt", "lip-20", "cihp-20", "atr-18", "ccp-59"]
 
 
