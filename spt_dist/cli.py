@@ -6,11 +6,26 @@ import warnings
 
 import typer
 
-from spt_dist.verbs import bench, checkpoints, data, drawing, exporting, importing, keys, looking, planning, training
+from spt_dist.verbs import (
+    annotating,
+    bench,
+    bench_inputs,
+    checkpoints,
+    data,
+    drawing,
+    exporting,
+    importing,
+    keys,
+    looking,
+    planning,
+    training,
+)
 from spt_dist.verbs.shared import app
 
 __all__ = [
+    "annotating",
     "bench",
+    "bench_inputs",
     "checkpoints",
     "data",
     "drawing",

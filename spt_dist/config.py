@@ -10,14 +10,17 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-STRICT = ConfigDict(extra="forbid")
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0)]
-Widths = Annotated[tuple[Count, ...], Field(min_length=2)]
+from spt_dist.config_networks import STRICT, Count, Fraction, Weight
+from spt_dist.config_networks import Annotator as Annotator
+from spt_dist.config_networks import Appearance as Appearance
+from spt_dist.config_networks import Discriminator as Discriminator
+from spt_dist.config_networks import Networks as Networks
+from spt_dist.config_networks import PerceptualFeatures as PerceptualFeatures
+from spt_dist.config_networks import PoseDetector as PoseDetector
+from spt_dist.config_networks import Semantic as Semantic
 
 
 class ConfigError(ValueError):
@@ -38,73 +41,6 @@ class Data:
     max_lost: Fraction = 0.01  # of a split: what may become unreadable in a run before it stops; one sample always may
     pseudo_pairs: str = ""  # the index that `spt pairs` wrote; empty: the online nearest-pose search
     true_targets: bool = False  # learn from the person's other picture (split `twin`): the ceiling, no longer unpaired
-
-
-@dataclass(frozen=True, config=STRICT)
-class Semantic:
-    """H_S, the semantic generator."""
-
-    widths: Widths = (64, 128, 256, 512, 512, 512)
-    warped_input: bool = False  # our own: the part-warped source parsing as a further input
-    label_weights: dict[str, Weight] = field(default_factory=dict)  # cross-entropy weight by label name, default 1
-
-
-@dataclass(frozen=True, config=STRICT)
-class Appearance:
-    """H_A, the appearance generator."""
-
-    widths: Widths = (64, 128, 256, 512, 512, 512)
-    local_enhancer: bool = False  # coarse to fine: the global network at half size, then the local one
-    dropout: Fraction = 0.5
-    warped_levels: Count = 4
-    smooth_parsing: bool = False  # our own: H_S's logits averaged over 3x3 px, which leaves no single wrong pixels
-    reads_parsing: bool = True  # False: the paper's baseline without parsing maps
-    flat_colour_input: bool = False  # our own: each region's mean source colour, painted into the target parsing
-    blend: tuple[
-        Literal["flat", "warped", "background"], ...
-    ] = ()  # our own: pictures that the head mixes with its own, per pixel
-    max_stretch: Annotated[float, Field(ge=1)] | None = None  # our own: bound on a part transform's scale
-
-
-@dataclass(frozen=True, config=STRICT)
-class Discriminator:
-    """One patch discriminator's shape; image, face and parsing discriminators share it."""
-
-    widths: Widths = (64, 128, 256, 512)
-    maps: Literal["soft", "hard", "none"] = "soft"  # H_S's map beside a drawn picture; our own: hard, or no map at all
-
-
-@dataclass(frozen=True, config=STRICT)
-class PoseDetector:
-    """The pose detector whose frozen heat maps the pose loss compares."""
-
-    width: Count = 64
-    blocks: Count = 9
-
-
-@dataclass(frozen=True, config=STRICT)
-class PerceptualFeatures:
-    """The frozen relu2_1 features of the content and style losses."""
-
-    weights: str = ""  # .npz with torchvision's names; empty: a seeded random network, with a warning
-    normalise: bool = False  # our own: features scaled to mean square 1, Gram divided by the region's area
-    style: Literal["semantic", "masked", "global", "patch"] = "semantic"  # where Gram matrices are compared
-
-
-@dataclass(frozen=True, config=STRICT)
-class Networks:
-    """The networks of a run."""
-
-    semantic: Semantic = field(default_factory=Semantic)
-    appearance: Appearance = field(default_factory=Appearance)
-    discriminator: Discriminator = field(default_factory=Discriminator)
-    pose_detector: PoseDetector = field(default_factory=PoseDetector)
-    features: PerceptualFeatures = field(default_factory=PerceptualFeatures)
-
-    @property
-    def image_discriminator_reads_parsing(self) -> bool:
-        """Whether pictures are judged together with their parsing maps."""
-        return self.appearance.reads_parsing and self.discriminator.maps != "none"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -142,6 +78,7 @@ class Stages:
     semantic: Stage = field(default_factory=Stage)
     appearance: Stage = field(default_factory=Stage)
     end_to_end: Stage = field(default_factory=Stage)
+    annotator: Stage = field(default_factory=Stage)  # a run of its own: with `networks.annotator`, without the others
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -210,6 +147,7 @@ class Serve:
     max_upload_bytes: Count = 8_000_000
     max_pixels: Count = 4_000_000
     max_poses: Count = 64  # of one request to /v1/poses
+    annotator: str = "box"  # of raw photos: `box`, the TOML of one's own models (docs/annotate.md), or `off`
     keys: str = ""  # a key file of `spt keys`; without one everybody who reaches the port may ask
     provenance: Literal["c2pa", "text", "off"] = "c2pa"  # what pictures say of themselves: `spt verify` reads it
     identity: str = ""  # a folder with `chain.pem` and `key.pem` to sign by, made where there is none
@@ -255,9 +193,8 @@ def load_run(run: Path, overrides: tuple[str, ...] = ()) -> Config:
     try:
         tree = json.loads(path.read_text())
     except OSError:
-        raise ConfigError(
-            f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one"
-        ) from None
+        words = f"`{run}` is not a run: it has no config.json; `spt train CONFIG -o {run}` makes one"
+        raise ConfigError(words) from None
     for override in overrides:
         _apply(tree, override)
     return from_tree(tree, source=str(path))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from spt_dist.config import Stages
 
 STAGE_COLOURS = dict(
-    zip((field.name for field in fields(Stages)), ("#4c78a8", "#e4812f", "#3f9b5b", "#a8599c"), strict=True)
+    zip((field.name for field in fields(Stages)), ("#4c78a8", "#e4812f", "#3f9b5b", "#a8599c", "#8c6d31"), strict=True)
 )
 INK, PALE = "#20242c", "#646a76"
 COLUMNS, DPI = 4, 150

@@ -157,7 +157,7 @@ def pose_mask(joints: Joints, size: tuple[int, int], half_width_px: float = 4.0)
     return -F.max_pool2d(-dilated, 5, stride=1, padding=2)
 
 
-def _torso_length(joints: Tensor) -> Tensor:
+def torso_length(joints: Tensor) -> Tensor:
     """Root mean square over the complete sides, [b]; else half the longer side of the box round all joints."""
     places, visible = joints[..., :2], joints[..., 2] > 0
     hips, shoulders = ([side[end] for side in SIDES] for end in (0, 1))
@@ -176,7 +176,7 @@ def _head_box(joints: Tensor, size: tuple[int, int]) -> Tensor:
     visible = (head[..., 2:] > 0).to(joints.dtype)
     count = visible.sum(dim=1)
     centre = ((head[..., :2] * visible).sum(dim=1) / count.clamp(min=1)).trunc()
-    radius = (HEAD_RADIUS * _torso_length(joints)).trunc()[:, None]
+    radius = (HEAD_RADIUS * torso_length(joints)).trunc()[:, None]
     low, high = (centre - radius).clamp(min=0), centre + radius
     high = torch.stack([high[:, 0].clamp(max=size[1]), high[:, 1].clamp(max=size[0])], dim=-1)
     return torch.cat([low, high], dim=-1) * (count > 0)
@@ -207,7 +207,7 @@ def _limbs(joints: Tensor, purpose: str) -> tuple[Tensor, Tensor]:
     along = start - end
     length = along.square().sum(dim=-1, keepdim=True).sqrt()
     normal = torch.stack([-along[..., 1], along[..., 0]], dim=-1) / length.clamp(min=1e-12)
-    half = LIMB_RADIUS * _torso_length(joints)[:, None, None] * normal
+    half = LIMB_RADIUS * torso_length(joints)[:, None, None] * normal
     half = torch.where(length > 0, half, 1.0)  # a limb seen end on
     corners = torch.stack([start + half, start - half, end - half, end + half], dim=-2)
     return corners, (joints[:, upper, 2] > 0) & (joints[:, lower, 2] > 0)

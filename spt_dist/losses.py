@@ -121,6 +121,17 @@ def parsing(logits: Parsing, labels: LabelBytes, label_weights: LabelWeights) ->
     return cross_entropy(logits, labels.long(), weight=label_weights, reduction="none").mean()
 
 
+def places(logits: Heatmaps, heatmaps: Heatmaps) -> Scalar:
+    """Cross-entropy of where joints are, over all pixels and 'nowhere', whose logit is 0; ours, for the annotator.
+
+    A joint's heat map, scaled to the sum 1, is what is wanted; a missing one's is empty: 'nowhere'.
+    """
+    found, wanted = logits.flatten(2), heatmaps.flatten(2)
+    wanted = wanted / wanted.sum(2, keepdim=True).clamp(min=torch.finfo(wanted.dtype).tiny)
+    everywhere = torch.cat([found, torch.zeros_like(found[..., :1])], 2).logsumexp(2)
+    return (everywhere - (wanted * found).sum(2)).mean()
+
+
 def label_weights(by_name: Mapping[str, float]) -> LabelWeights:
     """The weights of `config.Semantic.label_weights` as a table over labels; a label that is not named weighs 1.
 

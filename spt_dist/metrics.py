@@ -61,10 +61,14 @@ def l1_inside(images: ImageBytes, references: ImageBytes, labels: LabelBytes) ->
 
 def mean_iou(predicted: LabelBytes, labels: LabelBytes) -> float:
     """Intersection over union of two sets of parsing maps, the mean over the labels that occur in either."""
+    return label_iou(predicted, labels).nanmean().item()
+
+
+def label_iou(predicted: LabelBytes, labels: LabelBytes) -> Float[Tensor, "10"]:
+    """Intersection over union of two sets of parsing maps by label; NaN for one that occurs in neither."""
     joint = torch.bincount((predicted.long() * len(Label) + labels.long()).flatten(), minlength=len(Label) ** 2)
     table = joint.unflatten(0, (len(Label), len(Label))).float()
-    union = table.sum(0) + table.sum(1) - table.diagonal()
-    return (table.diagonal()[union > 0] / union[union > 0]).mean().item()
+    return table.diagonal() / (table.sum(0) + table.sum(1) - table.diagonal())
 
 
 def _channels_first(images: ImageBytes) -> Float[Tensor, "b 3 h w"]:

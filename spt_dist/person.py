@@ -1,9 +1,9 @@
 """People and poses from files and from callers: what `infer.Predictor` draws from, read and checked.
 
-A person is a photo with its parsing map and joints. Two ways to name one on a command line: `FOLDER:NAME`, a picture of
-a folder in the importers' layout (`img/`, `parsing/`, `keypoints.csv`), or `IMAGE,KEYPOINTS,PARSING`, three files. A
-pose is a JSON file (`joints` says of what form) or `FOLDER:NAME` or `ANNOTATION.csv:NAME`; a sequence is a JSON list of
-poses.
+A person is a photo with its parsing map and joints. Three ways to name one on a command line: `FOLDER:NAME`, a picture
+of a folder in the importers' layout (`img/`, `parsing/`, `keypoints.csv`); `IMAGE,KEYPOINTS,PARSING`, three files; or
+`IMAGE` alone. What is not given of a person is annotated, by the annotator that `annotate.choice` opens. A pose is a
+JSON file (`joints` says of what form) or `FOLDER:NAME` or `ANNOTATION.csv:NAME`; a sequence is a JSON list of poses.
 """
 
 from pathlib import Path
@@ -11,9 +11,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from spt_dist.annotate.annotation import Annotation
+from spt_dist.annotate.choice import BOX, open_annotator
 from spt_dist.body import Joint, Label
 from spt_dist.data.importers import parse_keypoints
 from spt_dist.data.photos import read_map, read_photo
+from spt_dist.data.schema import DataError
 from spt_dist.data.sources.names import PHOTO_ENDINGS
 from spt_dist.joints import Keypoints, load_json, parse_pose, pose_from_tree
 
@@ -31,24 +34,45 @@ class Person(NamedTuple):
     joints: JointArray
 
 
-def read_person(image: str | Path, keypoints: str | Path, parsing: str | Path) -> Person:
-    """A person from files: a photo, its keypoints (`read_keypoints`), a PNG of labels; `ValueError` names a bad one."""
-    photo = read_photo(_bytes(image, "image"), str(image))
-    return Person(photo, read_parsing(parsing), read_keypoints(keypoints).joints)
+def read_person(
+    image: str | Path, keypoints: str | Path | None = None, parsing: str | Path | None = None, models: str = BOX
+) -> Person:
+    """A person from files: a photo, its keypoints (`read_keypoints`), a PNG of labels.
 
-
-def find_person(words: str) -> Person:
-    """A person by `FOLDER:NAME` or by `IMAGE,KEYPOINTS,PARSING`.
+    What is not given `models` find in the photo: `box`, or the TOML of one's own.
 
     Raises:
-        ValueError: it is neither, or a file is missing or unusable.
+        ValueError: it names the file that cannot be used, or the photo in which nobody was found.
     """
+    photo = read_photo(_bytes(image, "image"), str(image))
+    labels = read_parsing(parsing) if parsing else None
+    joints = read_keypoints(keypoints).joints if keypoints else None
+    if labels is None or joints is None:
+        found = _annotate(photo, image, models)
+        labels, joints = found.labels if labels is None else labels, found.joints if joints is None else joints
+    return Person(photo, labels, joints)
+
+
+def read_pose(image: str | Path, models: str = BOX) -> Keypoints:
+    """The pose of the person in a photo, as `models` find it; `ValueError` as for `read_person`."""
+    photo = read_photo(_bytes(image, "image"), str(image))
+    return Keypoints(_annotate(photo, image, models).joints, (photo.shape[0], photo.shape[1]))
+
+
+def find_person(words: str, models: str = BOX) -> Person:
+    """A person by `FOLDER:NAME`, by `IMAGE,KEYPOINTS,PARSING`, or by `IMAGE`, which `models` annotate.
+
+    Raises:
+        ValueError: it is none of these, or a file is missing or unusable.
+    """
+    if Path(words).is_file():
+        return read_person(words, models=models)
     files = words.split(",")
     if len(files) == 3:
         return read_person(*files)
     folder, separator, name = words.rpartition(":")
     if not separator or len(files) != 1:
-        raise ValueError(f"`{words}` names no person; write FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING")
+        raise ValueError(f"`{words}` names no person; write FOLDER:NAME, IMAGE,KEYPOINTS,PARSING, or a photo's path")
     root, photo = Path(folder), _photo(Path(folder), name)
     return read_person(photo, f"{root}/keypoints.csv:{photo.name}", root / "parsing" / f"{photo.stem}.png")
 
@@ -126,6 +150,13 @@ def check_joints(name: str, joints: Any) -> None:
         raise ValueError(f"`{name}` holds NaN or infinity; a missing joint is (-1, -1, 0)")
     if not (joints[:, 2] > 0).any():
         raise ValueError(f"`{name}` shows no joint; at least one must be visible")
+
+
+def _annotate(photo: ImageArray, name: str | Path, models: str) -> Annotation:
+    try:
+        return open_annotator(models).annotate(photo)
+    except DataError as error:
+        raise ValueError(f"`{name}` cannot be annotated: {error}") from None
 
 
 def _photo(folder: Path, name: str) -> Path:

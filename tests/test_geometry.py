@@ -94,7 +94,7 @@ def test_a_missing_joint_empties_its_limbs_only():
     ids=["all", "one hip missing", "one shoulder missing", "no hip", "no complete side", "nobody", "a nose"],
 )
 def test_torso_length(missing, length):
-    assert_close(geometry._torso_length(pose(*missing).double()), torch.tensor([float(length)], dtype=torch.float64))
+    assert_close(geometry.torso_length(pose(*missing).double()), torch.tensor([float(length)], dtype=torch.float64))
 
 
 def test_the_same_pose_moves_nothing():
@@ -225,7 +225,7 @@ def test_bounded_stretch_keeps_scales_and_the_centre():
 def test_crop_faces_enlarges_the_head_box():
     columns = torch.arange(64.0).expand(1, 3, *SIZE)
     rows = torch.arange(96.0)[:, None].expand(1, 3, *SIZE)
-    torso = float(geometry._torso_length(pose().double()))
+    torso = float(geometry.torso_length(pose().double()))
     left, top, right, bottom = (
         32 - int(0.4 * torso),
         12 - int(0.4 * torso),

@@ -7,5 +7,7 @@ README.md beside this file is its card: data, licence, budget, scores, limits. T
 from pathlib import Path
 
 NAME = "box"  # in place of a run's folder, on the command line
+OFF = "off"  # in place of an annotator's name: none
 RUN = Path(__file__).parent
 WEIGHTS = RUN / "weights"
+ANNOTATOR = RUN / "annotator"  # the network that finds joints and parsing maps in photos, with a card of its own

@@ -32,6 +32,18 @@ class Picture:
         Path(path).write_bytes(self.content)
 
 
+@dataclass(frozen=True)
+class Annotated:
+    """The person in a photo: joints [18, 3] (x_px, y_px, visible), labels [h, w], and who says so."""
+
+    joints: np.ndarray
+    labels: np.ndarray
+    confidence: np.ndarray  # of each joint, 0 to 1
+    box: tuple[float, float, float, float]
+    annotator: str
+    request_id: str
+
+
 class EndpointError(RuntimeError):
     """No picture; `request_id` is what the endpoint's log knows the request by."""
 
@@ -90,6 +102,15 @@ def picture(answer: httpx.Response) -> Picture:
     tree = answer.json()
     content, labels = files(tree)
     return Picture(content, labels, tree["request_id"], timings(answer.headers.get("server-timing", "")))
+
+
+def annotated(answer: httpx.Response) -> Annotated:
+    """What a photo shows."""
+    tree = answer.json()
+    labels = np.asarray(Image.open(io.BytesIO(base64.b64decode(tree["parsing"]))))
+    joints, confidence = (np.array(tree[name], np.float32) for name in ("joints", "confidence"))
+    x0, y0, x1, y1 = tree["box"]
+    return Annotated(joints, labels, confidence, (x0, y0, x1, y1), tree["annotator"], tree["request_id"])
 
 
 def line(tree: Mapping[str, Any], request_id: str) -> "Picture | EndpointError | None":

@@ -28,11 +28,14 @@ class Pose(NamedTuple):
 
 
 class Person(NamedTuple):
-    """A photo, its parsing map (one channel, labels 0 to 9), and the joints in px of the photo."""
+    """A photo, its parsing map (one channel, labels 0 to 9), and the joints in px of the photo.
+
+    What is left out the endpoint finds in the photo.
+    """
 
     image: File
-    parsing: File
-    joints: Joints
+    parsing: File | None = None
+    joints: Joints | None = None
 
 
 class Call(NamedTuple):
@@ -45,17 +48,23 @@ class Call(NamedTuple):
     @classmethod
     def of(cls, operation: str, person: Person, fields: dict[str, Any]) -> "Call":
         """A call of an operation for a person; fields that are None are left out."""
-        sent = person_fields(person) | {name: value for name, value in fields.items() if value is not None}
-        return cls(f"/v1/{operation}", sent, uuid4().hex)
+        sent = person_fields(person) | fields
+        given = {name: value for name, value in sent.items() if value is not None}
+        return cls(f"/v1/{operation}", given, uuid4().hex)
 
 
 def person_fields(person: Person, prefix: str = "") -> dict[str, Any]:
-    """A person as fields of a request, `prefix` in front of their names."""
+    """A person as fields of a request, `prefix` in front of their names; None for what is not given."""
     return {
         f"{prefix}image": as_base64(person.image),
-        f"{prefix}parsing": as_base64(person.parsing),
-        f"{prefix or 'source_'}joints": Pose(person.joints).tree,
+        f"{prefix}parsing": None if person.parsing is None else as_base64(person.parsing),
+        f"{prefix or 'source_'}joints": None if person.joints is None else Pose(person.joints).tree,
     }
+
+
+def pose_fields(pose: "Pose | File") -> dict[str, Any]:
+    """The wanted pose: joints, or a photo of somebody in it."""
+    return {"target_joints": pose.tree} if isinstance(pose, Pose) else {"target_image": as_base64(pose)}
 
 
 def as_base64(file: File) -> str:

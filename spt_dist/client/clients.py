@@ -16,8 +16,18 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 from tenacity.stop import stop_base
 
-from spt_dist.client.answers import BusyError, DeadlineError, Picture, UnreachableError, check, line, picture
-from spt_dist.client.calls import Call, File, Person, Pose, as_base64, person_fields
+from spt_dist.client.answers import (
+    Annotated,
+    BusyError,
+    DeadlineError,
+    Picture,
+    UnreachableError,
+    annotated,
+    check,
+    line,
+    picture,
+)
+from spt_dist.client.calls import Call, File, Person, Pose, as_base64, person_fields, pose_fields
 
 ADDRESS = "http://127.0.0.1:8000"
 DEADLINE_S, TRIES = 30.0, 6
@@ -52,8 +62,8 @@ class _Rules:
         self.address, self.deadline_s, self.tries, self.model = address, deadline_s, tries, model
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    def _generate(self, person: Person, pose: Pose, how: How) -> Call:
-        return Call.of("generate", person, self._options(how) | {"target_joints": pose.tree})
+    def _generate(self, person: Person, pose: Pose | File, how: How) -> Call:
+        return Call.of("generate", person, self._options(how) | pose_fields(pose))
 
     def _transfer(self, wearer: Person, giver: Person, labels: Sequence[str], how: How) -> Call:
         wanted = {"labels": ",".join(labels) or None} | person_fields(giver, "giver_")
@@ -123,8 +133,12 @@ class Client(_Rules):
         """Let go of the connections."""
         self._http.close()
 
-    def generate(self, person: Person, pose: Pose, **how: Unpack[How]) -> Picture:
-        """The person in a pose."""
+    def annotate(self, image: File) -> Annotated:
+        """The person in a photo: joints and parsing map."""
+        return annotated(self._send(Call.of("annotate", Person(image), {})))
+
+    def generate(self, person: Person, pose: Pose | File, **how: Unpack[How]) -> Picture:
+        """The person in a pose, or in that of somebody's photo."""
         return picture(self._send(self._generate(person, pose, how)))
 
     def transfer(self, wearer: Person, giver: Person, labels: Sequence[str] = (), **how: Unpack[How]) -> Picture:
@@ -190,8 +204,12 @@ class AsyncClient(_Rules):
         """Let go of the connections."""
         await self._http.aclose()
 
-    async def generate(self, person: Person, pose: Pose, **how: Unpack[How]) -> Picture:
-        """The person in a pose."""
+    async def annotate(self, image: File) -> Annotated:
+        """The person in a photo: joints and parsing map."""
+        return annotated(await self._send(Call.of("annotate", Person(image), {})))
+
+    async def generate(self, person: Person, pose: Pose | File, **how: Unpack[How]) -> Picture:
+        """The person in a pose, or in that of somebody's photo."""
         return picture(await self._send(self._generate(person, pose, how)))
 
     async def transfer(self, wearer: Person, giver: Person, labels: Sequence[str] = (), **how: Unpack[How]) -> Picture:

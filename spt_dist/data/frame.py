@@ -60,9 +60,9 @@ def frame(
         )
     shrinking = box.height > size[0]
     return Framed(
-        _resize(_cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
-        _resize(_cut(labels, box, cv2.BORDER_CONSTANT), size, cv2.INTER_NEAREST_EXACT),
-        _move(joints, box, size),
+        resize(cut(image, box, cv2.BORDER_REPLICATE), size, cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR),
+        resize(cut(labels, box, cv2.BORDER_CONSTANT), size, cv2.INTER_NEAREST_EXACT),
+        move(joints, box, size),
     )
 
 
@@ -70,7 +70,7 @@ def frame_joints(
     joints: JointArray, picture_size: tuple[int, int], size: tuple[int, int], how: FrameRule = "person"
 ) -> JointArray:
     """The joints as `frame` would move them: a target pose without its picture of `picture_size` (height, width) px."""
-    return _move(joints, window(joints, picture_size, size, how), size)
+    return move(joints, window(joints, picture_size, size, how), size)
 
 
 def inside(joints: JointArray, picture_size: tuple[int, ...]) -> JointArray:
@@ -96,8 +96,10 @@ def window(joints: JointArray, picture: tuple[int, ...], size: tuple[int, int], 
     return Window(round(y - height / 2), round(x - width / 2), height, width)
 
 
-def _cut(picture: np.ndarray, box: Window, border: int) -> np.ndarray:
-    """The box's content; what lies beyond the edge is filled by OpenCV's `border` rule."""
+def cut(
+    picture: np.ndarray, box: Window, border: int, fill: tuple[float, ...] = (float(Label.BACKGROUND),) * 4
+) -> np.ndarray:
+    """The box's content; beyond the edge it is filled by OpenCV's `border` rule, with `fill` where that wants one."""
     height, width = picture.shape[:2]
     pads = (
         max(0, -box.top),
@@ -106,17 +108,17 @@ def _cut(picture: np.ndarray, box: Window, border: int) -> np.ndarray:
         max(0, box.left + box.width - width),
     )
     if any(pads):
-        picture = cv2.copyMakeBorder(picture, *pads, border, value=(float(Label.BACKGROUND),) * 4)
+        picture = cv2.copyMakeBorder(picture, *pads, border, value=fill)
     top, left = box.top + pads[0], box.left + pads[2]
     return np.ascontiguousarray(picture[top : top + box.height, left : left + box.width])
 
 
-def _resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+def resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
     """`picture` at `size`; untouched when it has that size."""
     return picture if picture.shape[:2] == size else cv2.resize(picture, size[::-1], interpolation=how)
 
 
-def _move(joints: JointArray, box: Window, size: tuple[int, int]) -> JointArray:
+def move(joints: JointArray, box: Window, size: tuple[int, int]) -> JointArray:
     """The joints in the frame; those missing or outside are missing."""
     scale = np.array((size[1] / box.width, size[0] / box.height))
     xy = (joints[:, :2] - (box.left, box.top) + 0.5) * scale - 0.5

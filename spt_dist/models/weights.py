@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from spt_dist.config import Config, from_tree
+from spt_dist.models.annotator import AnnotatorNetwork
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.discriminators import PatchDiscriminator
 from spt_dist.models.pose_detector import PoseDetector
@@ -29,7 +30,8 @@ def save_weights(folder: str | Path, modules: Mapping[str, nn.Module], card: Map
 
     Args:
         folder: created where it is missing.
-        modules: networks by name: `semantic`, `appearance`, `pose_detector` or `discriminator`.
+        modules: networks by name: `semantic`, `appearance`, `pose_detector`, `discriminator` or
+            `annotator`.
         card: must hold "config", the tree of `config.to_tree`; "weights", the networks' names, is added.
 
     Raises:
@@ -125,6 +127,12 @@ def _pose_detector(config: Config, state: Mapping[str, Tensor]) -> nn.Module:
     return PoseDetector(config.networks.pose_detector)
 
 
+def _annotator(config: Config, state: Mapping[str, Tensor]) -> nn.Module:
+    if config.networks.annotator is None:
+        raise ValueError("the card lists an annotator but its configuration has no `networks.annotator`")
+    return AnnotatorNetwork(config.networks.annotator)
+
+
 def _discriminator(config: Config, state: Mapping[str, Tensor]) -> nn.Module:
     if "first.weight" not in state:
         raise ValueError("`discriminator.safetensors` has no `first.weight`; it is not a PatchDiscriminator's")
@@ -136,4 +144,5 @@ BUILDERS = {
     "appearance": _appearance,
     "pose_detector": _pose_detector,
     "discriminator": _discriminator,
+    "annotator": _annotator,
 }

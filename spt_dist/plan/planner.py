@@ -77,6 +77,10 @@ class Planner:
     """Counts a configuration once and plans it for any number of devices."""
 
     def __init__(self, settings: config.Config, device: Device, say: Say = lambda line: None) -> None:
+        if settings.networks.annotator is not None:
+            raise config.ConfigError(
+                "`networks.annotator` is set: a run of that one small network is not planned; train it as it is"
+            )
         self.settings, self.device = settings, device
         counter = StepCounter(settings, as_gpu=device.name != CPU)
         self.sizes: Sizes = counter.sizes()

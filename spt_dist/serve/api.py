@@ -17,16 +17,18 @@ from starlette.formparsers import MultiPartParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spt_dist import __version__, config
+from spt_dist.box import OFF
 from spt_dist.serve import page
 from spt_dist.serve.answers import FORMATS
 from spt_dist.serve.desk import DEADLINE, IDEMPOTENCY, NDJSON, Desk, bug, problem_of
 from spt_dist.serve.keys import HEADER, SCHEME, Gate
 from spt_dist.serve.logs import log_request
 from spt_dist.serve.metrics import CONTENT_TYPE_LATEST, Metrics
-from spt_dist.serve.operations import EDIT, GENERATE, POSES, TRANSFER, Operation
+from spt_dist.serve.operations import ANNOTATE, EDIT, GENERATE, POSES, TRANSFER, Operation
 from spt_dist.serve.orders import BusyError, DeadlineError, RequestError, Studio
 from spt_dist.serve.reading import JSON, request_body
 from spt_dist.serve.schema import (
+    AnnotatedAnswer,
     Body,
     Done,
     Gallery,
@@ -46,9 +48,9 @@ from spt_dist.serve.traces import Tracer
 DESCRIPTION = """Draws the person of a photo in another pose, in other clothes, or with another parsing map.
 
 Send a photo, its parsing map (which pixel is hair, which is sleeve), the joints of the person in it and what is
-wanted; the answer is the picture. Coordinates are pixels with the origin at the centre of the top left pixel. The order
-of joints and labels is in `/v1/body`. Every request may be sent as a form or as JSON with the same fields; every answer
-has an `X-Request-Id`, and says in `Server-Timing` where its time went."""
+wanted; the answer is the picture. Of a raw photo alone the endpoint finds both; `/v1/annotate` shows what it finds.
+Coordinates are px, (0, 0) is the centre of the top left one. The order of joints and labels is in `/v1/body`. Requests
+are forms or JSON with the same fields; every answer has an `X-Request-Id`, and its times are in `Server-Timing`."""
 
 REFUSED = {
     400: "The body is no form and no JSON",
@@ -104,7 +106,7 @@ def build_api(
     _add_refusals(api)
     _add_pictures(api, desk, door)
     _add_tables(api, run)
-    _add_state(api, studio, door)
+    _add_state(api, studio, door, limits.annotator != OFF)
     _add_metrics(api, studio, metrics, gate)
     _add_pages(api)
     return api
@@ -125,6 +127,10 @@ def _add_pictures(api: FastAPI, desk: Desk, door: Door) -> None:
     @api.post(POSES.path, dependencies=guard, **stream, **_documented(POSES))
     async def poses(request: Request, timeout: Timeout = None) -> Response:
         return StreamingResponse(await desk.many(request, POSES), media_type=NDJSON)
+
+    @api.post(ANNOTATE.path, dependencies=guard, responses=REFUSALS, **_documented(ANNOTATE))
+    async def annotate(request: Request, timeout: Timeout = None) -> AnnotatedAnswer:
+        return await desk.found(request, ANNOTATE)
 
     _document(api, PictureAnswer, Line, Done)
 
@@ -174,7 +180,7 @@ def _add_tables(api: FastAPI, run: Path) -> None:
         return page.body_tables()
 
 
-def _add_state(api: FastAPI, studio: Studio, door: Door) -> None:
+def _add_state(api: FastAPI, studio: Studio, door: Door, annotates: bool) -> None:
     async def painters() -> Painters:
         return Painters.model_validate((await studio.replicas())._asdict())
 
@@ -184,7 +190,7 @@ def _add_state(api: FastAPI, studio: Studio, door: Door) -> None:
             ModelEntry(id=model.id, size=model.size, digest=model.digest, default=index == 0, noise=model.noise)
             for index, model in enumerate(studio.models.values())
         ]
-        return Models(models=entries, replicas=await painters())
+        return Models(models=entries, replicas=await painters(), annotates=annotates)
 
     @api.get("/healthz", summary="Whether the endpoint answers", tags=["operation"])
     def healthz() -> Health:

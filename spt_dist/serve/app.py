@@ -29,7 +29,7 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
-from spt_dist import config
+from spt_dist import box, config
 from spt_dist.provenance import Sealer
 from spt_dist.serve.following import weights_digest
 from spt_dist.serve.keys import KeyFile
@@ -132,6 +132,8 @@ def check(limits: config.Serve) -> None:
             raise ValueError(f"{must}, else {consequence}; raise it: --set serve.{larger}={low:g}")
     if limits.keys:
         KeyFile.read(Path(limits.keys))
+    if limits.annotator not in (box.NAME, box.OFF) and not Path(limits.annotator).exists():
+        raise ValueError(f"`serve.annotator` = {limits.annotator} is no file; give box, off, or a TOML of models")
     Sealer(limits.provenance, limits.identity)
     if limits.log and not Path(limits.log).absolute().parent.is_dir():
         raise ValueError(f"`serve.log` = {limits.log} lies in no folder that is there; make it first")

@@ -14,13 +14,15 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from spt_dist import config
+from spt_dist.box import OFF
 from spt_dist.provenance import Origin, Sealer, encode
 from spt_dist.serve import answers
+from spt_dist.serve.annotating import Annotating
 from spt_dist.serve.keys import HEADER, Gate
 from spt_dist.serve.operations import LARGEST_SEED, Operation, Parts, text
 from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, RequestError, Studio
 from spt_dist.serve.reading import JSON, read_parts
-from spt_dist.serve.schema import Done, Line, PictureAnswer, Problem
+from spt_dist.serve.schema import AnnotatedAnswer, Done, Line, PictureAnswer, Problem
 from spt_dist.serve.ticket import Ticket, ticket_of
 
 DEADLINE, IDEMPOTENCY = "Request-Timeout", "Idempotency-Key"
@@ -70,8 +72,9 @@ class Desk:
 
         async def draw() -> answers.Reply:
             self.gate.charge(request.state.key, 1)
+            whole = await self._annotating(request, deadline).complete(operation, parts)
             with ticket.stage("read"):
-                (order,) = await run_in_threadpool(operation.read, parts, self.limits)
+                (order,) = await run_in_threadpool(operation.read, whole, self.limits)
             job = Job(order, options.model, deadline, ticket.request_id, options.seed)
             return await self._draw(job, options, ticket)
 
@@ -86,11 +89,41 @@ class Desk:
         deadline = _deadline(request, ticket, self.limits.deadline_s)
         with ticket.stage("read"):
             parts = await read_parts(request, operation)
-            orders = await run_in_threadpool(operation.read, parts, self.limits)
+        whole = await self._annotating(request, deadline).complete(operation, parts)
+        with ticket.stage("read"):
+            orders = await run_in_threadpool(operation.read, whole, self.limits)
         self.gate.charge(request.state.key, len(orders))
         options = Options(parts, self.studio, request.headers.get("accept", ""), operation)
         jobs = [Job(order, options.model, deadline, ticket.request_id, options.seed) for order in orders]
         return self._lines(jobs, options, ticket)
+
+    async def found(self, request: Request, operation: Operation) -> AnnotatedAnswer:
+        """What a raw photo shows."""
+        ticket = ticket_of(request)
+        deadline = _deadline(request, ticket, self.limits.deadline_s)
+        with ticket.stage("read"):
+            parts = await read_parts(request, operation)
+        if self.limits.annotator == OFF:
+            raise RequestError("image", "this endpoint annotates no photos: `serve.annotator` is off")
+        found = await self._annotating(request, deadline).look("image", parts)
+        with ticket.stage("write"):
+            parsing = await run_in_threadpool(encode, found.labels, "png")
+        height, width = found.labels.shape
+        return AnnotatedAnswer(
+            joints=found.joints.tolist(),
+            parsing=answers.as_text(parsing),
+            size=[height, width],
+            confidence=found.confidence.tolist(),
+            box=list(found.box),
+            annotator=found.annotator,
+            request_id=ticket.request_id,
+        )
+
+    def _annotating(self, request: Request, deadline: float) -> Annotating:
+        key = request.state.key
+        return Annotating(
+            self.studio, self.limits, ticket_of(request), deadline, lambda count: self.gate.charge(key, count)
+        )
 
     async def _lines(self, jobs: list[Job], options: Options, ticket: Ticket) -> AsyncIterator[bytes]:
         brushes = asyncio.Semaphore(self.limits.max_ongoing_requests)  # one request does not fill the whole queue

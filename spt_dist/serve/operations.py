@@ -63,13 +63,18 @@ class Field(NamedTuple):
 
 
 def _joints(whose: str) -> Field:
-    help = f"the joints of {whose} in px of the photo: {len(Joint)} times [x, y, visible] or null, as in `/v1/body`"
+    rows = f"{len(Joint)} times [x, y, visible] or null, as in `/v1/body`"
+    help = f"the joints of {whose} in px of the photo: {rows}; without them the photo is annotated"
     return Field("json", help, _JOINTS, POSE_EXAMPLE)
 
 
 FIELDS: Mapping[str, Field] = {
     "image": Field("file", "the photo: JPEG, PNG or WebP", example=_PHOTO),
-    "parsing": Field("file", "its parsing map: PNG, one channel, labels 0 to 9, of the photo's size", example=_MAP),
+    "parsing": Field(
+        "file",
+        "its parsing map: PNG, one channel, labels 0 to 9, of the photo's size; without it the photo is annotated",
+        example=_MAP,
+    ),
     "source_joints": _joints("the person"),
     "target_joints": Field(
         "json",
@@ -78,6 +83,7 @@ FIELDS: Mapping[str, Field] = {
         _POSE,
         POSE_EXAMPLE,
     ),
+    "target_image": Field("file", "or a photo of somebody in the wanted pose, which is annotated"),
     "poses": Field(
         "json",
         "a list of poses, each as `target_joints`",
@@ -100,7 +106,8 @@ FIELDS: Mapping[str, Field] = {
         7,
     ),
 }
-PERSON = ("image", "parsing", "source_joints")
+PERSON, FOUND = ("image",), ("parsing", "source_joints")  # of the person: what must be sent, what may be annotated
+GIVER, GIVER_FOUND = ("giver_image",), ("giver_parsing", "giver_joints")
 OPTIONS = ("model", "format", "seed")
 
 
@@ -125,7 +132,8 @@ class Operation(NamedTuple):
     @property
     def command(self) -> str:
         """The operation asked for on a command line."""
-        person = "-F image=@person.jpg -F parsing=@person.png -F 'source_joints=<person.json'"
+        known = " -F parsing=@person.png -F 'source_joints=<person.json'" if "parsing" in self.fields else ""
+        person = f"-F image=@person.jpg{known}"
         return f"curl http://127.0.0.1:8000{self.path} --fail-with-body \\\n  {person} \\\n  {self.wanted}"
 
     @property
@@ -173,6 +181,11 @@ def read_edit(parts: Parts, limits: config.Serve) -> list[Order]:
         raise RequestError("edit", str(error)) from None
 
 
+def read_nothing(parts: Parts, limits: config.Serve) -> list[Order]:
+    """Nothing is drawn."""
+    return []
+
+
 def text(parts: Parts, field: str, default: str | None = None) -> str:
     """A text or JSON field; `RequestError` when it is missing or a file."""
     part = parts.get(field, default)
@@ -202,8 +215,8 @@ def _person(parts: Parts, limits: config.Serve, prefix: str = "") -> Source:
 GENERATE = Operation(
     "/v1/generate",
     "Draw the person in the wanted pose",
-    (*PERSON, "target_joints"),
-    OPTIONS,
+    PERSON,
+    (*FOUND, "target_joints", "target_image", *OPTIONS),
     read_pose,
     "-F 'target_joints=<pose.json' --output drawn.png",
 )
@@ -211,15 +224,15 @@ POSES = Operation(
     "/v1/poses",
     "Draw the person in many poses, each sent as it is ready",
     (*PERSON, "poses"),
-    OPTIONS,
+    (*FOUND, *OPTIONS),
     read_many_poses,
     "-F 'poses=<poses.json' --no-buffer",
 )
 TRANSFER = Operation(
     "/v1/transfer",
     "Dress the person in another's clothes",
-    (*PERSON, "giver_image", "giver_parsing", "giver_joints"),
-    ("labels", *OPTIONS),
+    (*PERSON, *GIVER),
+    (*FOUND, *GIVER_FOUND, "labels", *OPTIONS),
     read_transfer,
     "-F giver_image=@other.jpg -F giver_parsing=@other.png -F 'giver_joints=<other.json' --output dressed.png",
 )
@@ -227,7 +240,15 @@ EDIT = Operation(
     "/v1/edit",
     "Change the person's parsing map and repaint",
     PERSON,
-    ("edit", "new_parsing", *OPTIONS),
+    (*FOUND, "edit", "new_parsing", *OPTIONS),
     read_edit,
     "-F edit=long-sleeves --output edited.png",
+)
+ANNOTATE = Operation(
+    "/v1/annotate",
+    "Find the person in a raw photo: joints and parsing map",
+    PERSON,
+    (),
+    read_nothing,
+    "--output found.json",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from spt_dist.body import Label
 from spt_dist.joints import Pose
@@ -97,6 +97,31 @@ class Drawn(NamedTuple):
     window: tuple[int, int, int, int] | None = None  # see `schema.PictureAnswer`
 
 
+class Look(NamedTuple):
+    """A raw photo on its way to whoever annotates; `field` is the request's. Times are those of `Job`."""
+
+    field: str
+    photo: Pixels
+    deadline: float
+    request_id: str
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline; negative when it has passed."""
+        return self.deadline - time.time()
+
+
+class Found(NamedTuple):
+    """What a photo shows: see `annotate.annotation.Annotation`; `annotator` is who says so."""
+
+    joints: Pose
+    labels: LabelMap
+    confidence: Float32[np.ndarray, "18"]
+    box: tuple[float, float, float, float]
+    annotator: str
+    stages: Mapping[str, float]  # name -> seconds: queue, annotate
+
+
 class Replicas(NamedTuple):
     """How many painters draw, and how many are on their way."""
 
@@ -112,6 +137,10 @@ class Studio(Protocol):
 
     async def draw(self, job: Job) -> Drawn:
         """The picture; raises one of the errors below."""
+        ...
+
+    async def annotate(self, look: Look) -> Found:
+        """The person in a raw photo; raises one of the errors below."""
         ...
 
     async def replicas(self) -> Replicas:

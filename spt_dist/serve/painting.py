@@ -14,8 +14,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from spt_dist import config
+from spt_dist.annotate.choice import open_annotator
 from spt_dist.body import Joint, Label
 from spt_dist.data.frame import window
+from spt_dist.data.schema import DataError
 from spt_dist.encodings import Encodings, source_key
 from spt_dist.infer import Generated, Predictor
 from spt_dist.person import JointArray, Person
@@ -24,7 +26,9 @@ from spt_dist.serve.orders import (
     DeadlineError,
     Drawn,
     EditOrder,
+    Found,
     Job,
+    Look,
     Order,
     PoseOrder,
     RequestError,
@@ -98,6 +102,20 @@ def draw_jobs(
         each._replace(window=_window(model.predictor, job.order)) if isinstance(each, Drawn) else each
         for each, job in zip(outcomes, jobs, strict=True)
     ]
+
+
+def annotate(annotator: str, threads: int, look: Look) -> Found:
+    """The person in a raw photo, by whom `serve.annotator` names; `RequestError` when nobody is found."""
+    if look.left_s <= 0:
+        raise DeadlineError("the deadline passed while the photo waited")
+    start = time.perf_counter()
+    opened = open_annotator(annotator, threads)
+    try:
+        found = opened.annotate(look.photo)
+    except DataError as error:
+        raise RequestError(look.field, str(error)) from None
+    stages = {"annotate": time.perf_counter() - start}
+    return Found(found.joints, found.labels, found.confidence, found.box, opened.name, stages)
 
 
 def _draw_together(model: LoadedModel, jobs: Sequence[Job], encodings: Encodings | None) -> Sequence[Posed | Exception]:

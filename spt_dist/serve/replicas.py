@@ -24,7 +24,7 @@ from spt_dist.serve.api import build_api
 from spt_dist.serve.following import weights_digest, weights_stamp
 from spt_dist.serve.gathering import Gatherer
 from spt_dist.serve.logs import open_log
-from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas, RequestError
+from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Found, Job, Look, Model, Replicas, RequestError
 from spt_dist.serve.ticket import Door
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Painter:
         self.draw_together: Gatherer[Job, Outcome] = Gatherer(
             self._draw_together, lambda job: key_of(job.model), limits.max_batch, limits.batch_wait_s
         )
+        self.annotator, self.threads = limits.annotator, max(1, round(limits.cpus_per_replica))
+        self.cores = asyncio.Lock()  # pictures are drawn or photos annotated, not both: they want the same cores
         self.log = limits.log
         self.since = time.time()
 
@@ -93,7 +95,15 @@ class Painter:
 
         # All of one model. In a thread: meanwhile the replica takes in the jobs of the next batch.
         loaded = await self.load(key_of(jobs[0].model))
-        return await asyncio.to_thread(draw_jobs, loaded, jobs, self.since, self.encodings)
+        async with self.cores:
+            return await asyncio.to_thread(draw_jobs, loaded, jobs, self.since, self.encodings)
+
+    async def annotate(self, look: Look) -> Found:
+        """The person in a raw photo; the first one opens the annotator."""
+        from spt_dist.serve.painting import annotate
+
+        async with self.cores:
+            return await asyncio.to_thread(annotate, self.annotator, self.threads, look)
 
 
 class Front:
@@ -139,33 +149,40 @@ class Front:
             DeadlineError: it was not drawn in time.
             RequestError: it cannot be drawn; the message says why.
         """
+        model = self.painter.options(multiplexed_model_id=key_of(job.model))
+        return await self._ask_twice(lambda: model.draw.remote(job), job, "the picture was not drawn")
+
+    async def annotate(self, look: Look) -> Found:
+        """What a raw photo shows, from whichever `Painter` is free; raises as `draw` does."""
+        return await self._ask_twice(lambda: self.painter.annotate.remote(look), look, "the photo was not annotated")
+
+    async def _ask_twice(self, send: Callable[[], Any], order: Job | Look, late: str) -> Any:
         start = time.perf_counter()
         try:
             try:
-                drawn = await self._ask(job)
+                found = await self._ask(send(), order, late)
             except RayActorError as error:
                 logger.warning(
-                    "a Painter was lost (%s); request %s goes to another", type(error).__name__, job.request_id
+                    "a Painter was lost (%s); request %s goes to another", type(error).__name__, order.request_id
                 )
-                drawn = await self._ask(job)
+                found = await self._ask(send(), order, late)
         except BackPressureError:
             raise BusyError from None
         except RayActorError as error:
-            logger.error("request %s lost two Painters (%s)", job.request_id, error)
+            logger.error("request %s lost two Painters (%s)", order.request_id, error)
             raise BusyError("a replica was lost twice over it", 5) from None
-        waited = time.perf_counter() - start - sum(drawn.stages.values())
-        return drawn._replace(stages={"queue": max(0.0, waited), **drawn.stages})
+        waited = time.perf_counter() - start - sum(found.stages.values())
+        return found._replace(stages={"queue": max(0.0, waited), **found.stages})
 
-    async def _ask(self, job: Job) -> Drawn:
-        answer = self.painter.options(multiplexed_model_id=key_of(job.model)).draw.remote(job)
+    async def _ask(self, answer: Any, order: Job | Look, late: str) -> Any:
         try:
-            return await asyncio.wait_for(answer, max(0.0, job.left_s))
+            return await asyncio.wait_for(answer, max(0.0, order.left_s))
         except TimeoutError:
             answer.cancel()
             with suppress(TimeoutError):
                 if not (await asyncio.wait_for(self.replicas(), LOOK_S)).running:
                     raise BusyError("no replica was awake, one is starting", 5) from None
-            raise DeadlineError("the picture was not drawn within the deadline") from None
+            raise DeadlineError(f"{late} within the deadline") from None
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, RequestError | DeadlineError):

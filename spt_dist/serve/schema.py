@@ -46,6 +46,18 @@ class PictureAnswer(BaseModel):
     )
 
 
+class AnnotatedAnswer(BaseModel):
+    """The person in a photo, as the other requests take it."""
+
+    joints: list[list[float]] = Field(description="18 x [x_px, y_px, visible]; missing is [-1, -1, 0]")
+    parsing: str = Field(description="the parsing map: PNG of the photo's size, one channel, values 0 to 9, base64")
+    size: list[int] = Field(description="height, width in px of the photo, upright")
+    confidence: list[float] = Field(description="of each joint, 0 to 1, also of those that are missing")
+    box: list[float] = Field(description="the person: x0, y0, x1, y1 in px")
+    annotator: str = Field(description="who says so")
+    request_id: str
+
+
 class Line(BaseModel):
     """A line of `/v1/poses`: a picture and its parsing map as in `PictureAnswer`, or why there is none."""
 
@@ -84,6 +96,7 @@ class Models(BaseModel):
 
     models: list[ModelEntry]
     replicas: Painters
+    annotates: bool = Field(description="whether raw photos are taken, without joints and parsing maps")
 
 
 class Person(BaseModel):

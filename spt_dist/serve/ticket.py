@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -73,13 +73,17 @@ class Ticket:
 
     def note(self, model: Model, drawn: Drawn, asked: float) -> None:
         """Take down how a picture came to be that was asked for at `asked`; of several the slowest counts."""
-        for name, seconds in drawn.stages.items():
-            self.spans.append(Span(name, asked, seconds))
-            asked += seconds
-            self.stages[name] = max(seconds, self.stages.get(name, 0.0))
+        self.took(drawn.stages, asked)
         if drawn.painter_since > self.arrived:
             self.stages["cold"] = drawn.painter_since - self.arrived
         self.pictures.append(Painted(model.id, drawn.digest, drawn.batch, drawn.cached))
+
+    def took(self, stages: Mapping[str, float], asked: float) -> None:
+        """Take down what others did for the request from `asked` on; of several at a time the slowest counts."""
+        for name, seconds in stages.items():
+            self.spans.append(Span(name, asked, seconds))
+            asked += seconds
+            self.stages[name] = max(seconds, self.stages.get(name, 0.0))
 
     @property
     def server_timing(self) -> str:

@@ -127,8 +127,13 @@ def newest(run: Path) -> tuple[Path | None, list[str]]:
 
 
 def difference(path: Path, origin: Origin) -> str:
-    """In which ways a checkpoint's origin is another one, in words; empty when it is the same."""
+    """In which ways a checkpoint's origin is another one, in words; empty when it is the same.
+
+    A setting that the checkpoint's version did not have stood at its default.
+    """
     old, new = (_flat(tree.pop("settings") | tree) for tree in (read_meta(path)["origin"], asdict(origin)))
+    old = _flat(json.loads(json.dumps(config.to_tree(config.Config())))) | old
+    old = {key: value for key, value in old.items() if not key.startswith(FREE)}
     differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return "; ".join(f"`{key}` was {old.get(key)!r} and is {new.get(key)!r}" for key in differing)
 

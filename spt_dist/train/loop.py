@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from spt_dist import config
 from spt_dist.data.manifest import Manifest
 from spt_dist.data.pipeline import micro_batch, open_reader
+from spt_dist.data.schema import Pairs
 from spt_dist.data.search.found import open_pseudo_pairs
 from spt_dist.data.twins import Twins
 from spt_dist.models.features import PerceptualFeatures
@@ -24,16 +25,17 @@ from spt_dist.train import checkpoint
 from spt_dist.train.engine import Engine
 from spt_dist.train.export import export
 from spt_dist.train.log import NonFiniteLossError, RunLog
-from spt_dist.train.phases import STAGES, WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
+from spt_dist.train.phases import WANTS_PSEUDO_PAIRS, Turn, phases_of, train_phase
 from spt_dist.train.preview import draw_preview
 from spt_dist.train.profiling import traced, untraced
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.saving import Saver
 from spt_dist.train.scene import Scenes
-from spt_dist.train.state import AVERAGED, Position, State, build_state, fade_in, learning_rate
+from spt_dist.train.state import Position, State, build_state, fade_in, learning_rate, stages_of
 from spt_dist.train.stop import Wish
 from spt_dist.train.validation import open_validation
 from spt_dist.train.watch import Watchdog
+from spt_dist.train.windows import random_windows
 
 
 class Trainer:
@@ -62,7 +64,9 @@ class Trainer:
         )
         self.state: State = build_state(settings, make_engine, ranks.device)
         self.scenes = Scenes(settings)
-        self.features = PerceptualFeatures(settings.networks.features).to(ranks.device)
+        self.annotator, self.features = settings.networks.annotator, nn.Module()  # which needs no features
+        if self.annotator is None:
+            self.features = PerceptualFeatures(settings.networks.features).to(ranks.device)
         self.twins = Twins.from_shards(settings.data.shards) if settings.data.true_targets else None
         self.pseudo_pairs = None
         if self.twins is None and any(getattr(settings.stages, stage).images for stage in WANTS_PSEUDO_PAIRS):
@@ -83,7 +87,7 @@ class Trainer:
             OSError: the last checkpoint cannot be written.
         """
         self.watchdog.start()
-        names = list(STAGES)
+        names = list(stages_of(self.settings.networks))
         finished = all(self.train_stage(stage) for stage in names[names.index(self.state.position.stage) :])
         self.watchdog.end()
         self.save()
@@ -129,7 +133,7 @@ class Trainer:
         own_pose, alpha = fraction < plan.warm_up, fade_in(fraction, plan.fade_in)
         turns = [self.read(part, stage, own_pose, alpha) for part in range(self.settings.train.accumulate)]
         phases = phases_of(stage, self.settings.losses)
-        averages = self.state.averages_of(AVERAGED - {phase.network for phase in phases})
+        averages = self.state.averages_of(self.state.averages.keys() - {phase.network for phase in phases})
         for phase in phases:
             self.watchdog.at(f"{phase.network} after {self.state.position.images:,} images")
             base = plan.discriminator_learning_rate if phase.discriminates else plan.learning_rate
@@ -149,6 +153,9 @@ class Trainer:
             if self.twins is not None:
                 pairs = self.twins.pair(pairs.source)
         with record_function("scene"):
+            if self.annotator is not None:
+                window, own_pose = random_windows(pairs.source, self.annotator, self.rows(part)), True
+                pairs = Pairs(window, window)
             pseudo_pairs = self.pseudo_pairs if stage in WANTS_PSEUDO_PAIRS else None
             scene = self.scenes.build(pairs, pseudo_pairs, own_pose)
         return Turn(scene, self.settings, self.features, alpha, self.rows(part))

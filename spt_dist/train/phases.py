@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from spt_dist import config, losses
+from spt_dist.body import Joint, Label
 from spt_dist.geometry import crop_faces
 from spt_dist.models.inputs import one_hot, parsing_to_read, to_labels
 from spt_dist.models.noise import Rows, noise_of
@@ -63,9 +64,8 @@ def train_phase(
     learning_rate: float,
     averages: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> Terms:
-    """Train the phase's network on the micro-batches of one step; gives their mean terms, detached.
-
-    `averages` stand in for networks that the stage does not train.
+    """Train the phase's network on a step's micro-batches, `averages` standing in for networks that the stage does not
+    train; gives their mean terms, detached.
     """
     collected: dict[str, list[Tensor]] = {}
     with frozen_except(phase.network, engines) as trained:
@@ -88,6 +88,15 @@ def pose_terms(turn: Turn) -> Terms:
     """The pose detector learns the annotated joints' heat maps."""
     source = turn.scene.source
     return {"heatmaps": losses.pose(turn.networks["pose_detector"](source.image), source.heatmaps)}
+
+
+def annotator_terms(turn: Turn) -> Terms:
+    """The annotator learns the labels and the joints' places of a window of a picture."""
+    source, annotator = turn.scene.source, turn.config.networks.annotator
+    labels, places = turn.networks["annotator"](source.image).split([len(Label), len(Joint)], 1)
+    weights = losses.label_weights(annotator.label_weights if annotator else {}).to(labels.device)
+    by_label = losses.parsing(labels, source.labels, weights)
+    return {"heatmaps": losses.places(places, source.heatmaps), "parsing": by_label}
 
 
 def semantic_terms(turn: Turn) -> Terms:
@@ -261,9 +270,7 @@ def face_discriminator_terms(turn: Turn) -> Terms:
     return _judge(turn, "face_discriminator", crop_faces(photos, joints))
 
 
-_SEMANTIC = Phase("semantic", semantic_terms)
 _APPEARANCE = Phase("appearance", image_terms)
-_END_TO_END = Phase("semantic", end_to_end_terms)
 _PARSING_DISCRIMINATOR = Phase("parsing_discriminator", parsing_discriminator_terms)
 _IMAGE_DISCRIMINATORS = (
     Phase("image_discriminator", image_discriminator_terms),
@@ -272,10 +279,11 @@ _IMAGE_DISCRIMINATORS = (
 
 STAGES: dict[str, tuple[Phase, ...]] = {
     "pose": (Phase("pose_detector", pose_terms),),
-    "semantic": (_SEMANTIC, _PARSING_DISCRIMINATOR),
+    "semantic": (Phase("semantic", semantic_terms), _PARSING_DISCRIMINATOR),
     "appearance": (_APPEARANCE, *_IMAGE_DISCRIMINATORS),
-    "end_to_end": (_APPEARANCE, _END_TO_END, _PARSING_DISCRIMINATOR, *_IMAGE_DISCRIMINATORS),
+    "end_to_end": (_APPEARANCE, Phase("semantic", end_to_end_terms), _PARSING_DISCRIMINATOR, *_IMAGE_DISCRIMINATORS),
 }
+ANNOTATOR_STAGES = {"annotator": (Phase("annotator", annotator_terms),)}  # of a run that trains nothing else
 WANTS_PSEUDO_PAIRS = ("semantic", "end_to_end")
 
 # Which loss weight gives a discriminator its work: at weight 0 it is not trained.
@@ -288,4 +296,5 @@ _WORK = {
 
 def phases_of(stage: str, weights: config.LossWeights) -> list[Phase]:
     """The phases of a stage that have anything to train on."""
-    return [p for p in STAGES[stage] if p.network not in _WORK or getattr(weights, _WORK[p.network])]
+    phases = (STAGES | ANNOTATOR_STAGES)[stage]
+    return [p for p in phases if p.network not in _WORK or getattr(weights, _WORK[p.network])]

@@ -10,6 +10,7 @@ import torch
 from spt_dist import config, losses
 from spt_dist.data.manifest import Manifest
 from spt_dist.data.pipeline import open_reader
+from spt_dist.models.annotator import AnnotatorNetwork
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.blocks import require_divisible
 from spt_dist.models.discriminators import PatchDiscriminator
@@ -19,6 +20,7 @@ from spt_dist.models.weights import WHICH
 from spt_dist.run_log import EVENTS, LOG, tell_event
 from spt_dist.train import checkpoint
 from spt_dist.train.mirror import Mirror
+from spt_dist.train.phases import STAGES
 from spt_dist.train.preview import FOLDER as PREVIEWS
 from spt_dist.train.stop import ASKED
 from spt_dist.train.validation import SPLIT, can_validate, check_best_metric
@@ -93,6 +95,15 @@ def _check(settings: config.Config, ranks: int) -> None:
             f"`data.true_targets` gives H_S the true maps: `data.pseudo_pairs` = {settings.data.pseudo_pairs!r} would "
             'never be read; set one of the two to false or ""'
         )
+    others = [stage for stage in STAGES if getattr(settings.stages, stage).images]
+    if settings.networks.annotator is not None:
+        _check_annotator(settings, settings.networks.annotator, others)
+        return
+    if settings.stages.annotator.images:
+        raise config.ConfigError(
+            f"`stages.annotator.images` = {settings.stages.annotator.images}, but the run has no `networks.annotator`; "
+            "give it one (`configs/annotator.toml` has), or set them to 0"
+        )
     losses.label_weights(settings.networks.semantic.label_weights)
     PerceptualFeatures(settings.networks.features)
     networks, size = settings.networks, settings.data.image_size
@@ -100,3 +111,16 @@ def _check(settings: config.Config, ranks: int) -> None:
         PatchDiscriminator(3, networks.discriminator.widths)(torch.empty(1, 3, *size))
         require_divisible(size, SemanticGenerator(networks.semantic).unet.factor, "H_S")
         require_divisible(size, AppearanceGenerator(networks.appearance).factor, "H_A")
+
+
+def _check_annotator(settings: config.Config, annotator: config.Annotator, others: list[str]) -> None:
+    if others:
+        raise config.ConfigError(
+            f"a run with `networks.annotator` trains nothing else, but `stages.{others[0]}.images` is above 0; set it "
+            "to 0, or train the annotator in a run of its own"
+        )
+    if annotator.scales[0] > annotator.scales[1]:
+        raise config.ConfigError(f"`networks.annotator.scales` = {annotator.scales}: give the smaller one first")
+    losses.label_weights(annotator.label_weights)
+    with torch.device("meta"):
+        require_divisible(annotator.size, AnnotatorNetwork(annotator).factor, "the annotator")

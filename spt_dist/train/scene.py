@@ -60,7 +60,7 @@ def build_scene(
     label. `source` is the sources' view where it is known.
     """
     sigma_px, stretch = run.data.heatmap_sigma_px, run.networks.appearance.max_stretch
-    size = run.data.image_size
+    size = (pairs.source.labels.shape[1], pairs.source.labels.shape[2])
     source_batch, target_batch = pairs.source, pairs.source if own_pose else pairs.target
     if source is None:
         source = view(source_batch.images, source_batch.labels, source_batch.joints, sigma_px)

@@ -8,13 +8,14 @@ from torch import nn
 
 from spt_dist import config
 from spt_dist.body import FOREGROUND_LABELS, Joint, Label
+from spt_dist.models.annotator import AnnotatorNetwork
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.discriminators import PatchDiscriminator
 from spt_dist.models.pose_detector import PoseDetector
 from spt_dist.models.semantic import SemanticGenerator
 from spt_dist.train.ema import Ema
 from spt_dist.train.engine import Engine
-from spt_dist.train.phases import STAGES
+from spt_dist.train.phases import ANNOTATOR_STAGES, STAGES, Phase
 from spt_dist.train.start import load_networks
 
 AVERAGED = frozenset({"semantic", "appearance"})  # what evaluation and serving use
@@ -52,12 +53,19 @@ class State:
 
     def best(self) -> dict[str, nn.Module]:
         """Every network as another run should take it over: averaged where there is an average."""
-        return {name: engine.module for name, engine in self.engines.items()} | self.averages_of(AVERAGED)
+        return {name: engine.module for name, engine in self.engines.items()} | self.averages_of(self.averages)
+
+
+def stages_of(networks: config.Networks) -> dict[str, tuple[Phase, ...]]:
+    """The curriculum: the generators', or that of a run which trains an annotator."""
+    return ANNOTATOR_STAGES if networks.annotator else STAGES
 
 
 def build_networks(networks: config.Networks, seed: int) -> dict[str, nn.Module]:
     """All trained networks, with the same weights on every rank."""
     torch.manual_seed(seed)
+    if networks.annotator:
+        return {"annotator": AnnotatorNetwork(networks.annotator)}
     widths = networks.discriminator.widths
     parsing = len(FOREGROUND_LABELS) if networks.image_discriminator_reads_parsing else 0
     return {
@@ -75,8 +83,10 @@ def build_state(run: config.Config, make_engine: Callable[[nn.Module], Engine], 
     networks = build_networks(run.networks, run.train.seed)
     load_networks(networks, run.train.start_from)
     networks = {name: network.to(device) for name, network in networks.items()}
-    averages = {name: Ema(networks[name], run.train.ema_half_life_imgs) for name in sorted(AVERAGED)}
-    return State({name: make_engine(network) for name, network in networks.items()}, averages, Position())
+    averaged = networks if run.networks.annotator else AVERAGED
+    averages = {name: Ema(networks[name], run.train.ema_half_life_imgs) for name in sorted(averaged)}
+    first = Position(stage=next(iter(stages_of(run.networks))))
+    return State({name: make_engine(network) for name, network in networks.items()}, averages, first)
 
 
 def learning_rate(base: float, fraction: float, decay: float) -> float:

@@ -22,6 +22,7 @@ from spt_dist.train.log import RunLog
 from spt_dist.train.phases import STAGES
 from spt_dist.train.ranks import Ranks
 from spt_dist.train.state import AVERAGED, Position, State
+from spt_dist.train.validation_annotator import AnnotatorValidation
 
 SPLIT = "val"
 DIRECTIONS = {"higher": 1, "lower": -1}
@@ -75,10 +76,12 @@ class Validation:
         return chosen_by["value"] if chosen_by.get("metric") == self.settings.train.best_metric else None
 
 
-def open_validation(settings: config.Config, run: Path, ranks: Ranks) -> Validation | None:
+def open_validation(settings: config.Config, run: Path, ranks: Ranks) -> Validation | AnnotatorValidation | None:
     """What validates on this rank: nothing where another leads, none is asked for, or nobody is held out."""
     if not ranks.leads or not settings.train.evaluate_every_imgs or not can_validate(settings):
         return None
+    if settings.networks.annotator is not None:
+        return AnnotatorValidation(settings, SPLIT, ranks.device)
     pairs = read_pairs(settings.data.shards, SPLIT, settings.evaluation.validation_pairs)
     return Validation(settings, run, Chosen.of(pairs), ranks.device)
 

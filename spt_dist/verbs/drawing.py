@@ -1,6 +1,7 @@
 """Verbs that draw with a trained run, or the model in the box: pose transfer, texture transfer, edits, the endpoint.
 
-A PERSON is FOLDER:NAME, a picture of a folder as `spt draw` makes it, or IMAGE,KEYPOINTS,PARSING, three files.
+A PERSON is FOLDER:NAME, a picture of a folder as `spt draw` makes it; IMAGE,KEYPOINTS,PARSING, three files; or IMAGE, a
+raw photo, which is annotated.
 """
 
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import BOX, Model, Overrides, Weights, app, find_run
+from spt_dist.verbs.shared import BOX, Model, Models, Overrides, Weights, app, find_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from spt_dist.infer import Predictor
     from spt_dist.provenance import Origin
 
-People = Annotated[list[str], typer.Argument(help="Each FOLDER:NAME, or IMAGE,KEYPOINTS,PARSING.", show_default=False)]
+People = Annotated[
+    list[str], typer.Argument(help="Each FOLDER:NAME, IMAGE,KEYPOINTS,PARSING, or a raw photo.", show_default=False)
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png or .jpg.")]
 SEALS = {
     "whole": "whole: no byte was changed since it was signed",
@@ -39,9 +42,15 @@ def generate(
     run: Model = BOX,
     *,
     image: Annotated[Path, typer.Option(help="The source photo.")],
-    keypoints: Annotated[str, typer.Option(help="The source's joints: a JSON file, or ANNOTATION.csv:NAME.")],
-    parsing: Annotated[Path, typer.Option(help="The source's parsing map: PNG with labels 0 to 9.")],
-    pose: Annotated[str, typer.Option(help="The wanted joints: a JSON file, or ANNOTATION.csv:NAME.")],
+    keypoints: Annotated[
+        str | None, typer.Option(help="Its joints: a JSON file, or ANNOTATION.csv:NAME; without, they are annotated.")
+    ] = None,
+    parsing: Annotated[
+        Path | None, typer.Option(help="Its parsing map: PNG with labels 0 to 9; without, it is annotated.")
+    ] = None,
+    pose: Annotated[str | None, typer.Option(help="The wanted joints: a JSON file, or ANNOTATION.csv:NAME.")] = None,
+    pose_from: Annotated[Path | None, typer.Option(help="Or a photo of somebody in the wanted pose.")] = None,
+    models: Models = "box",
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path("out.png"),
     seed: Seed = None,
     mark: Mark = True,
@@ -49,9 +58,16 @@ def generate(
 ) -> None:
     """Draw one person in one pose; without RUN by the model in the box."""
     from spt_dist.infer import read_keypoints, read_person
+    from spt_dist.person import read_pose
 
-    predictor, wanted = _predictor(run, weights, seed), read_keypoints(pose)
-    drawn = predictor.generate(*read_person(image, keypoints, parsing), wanted.joints, wanted.size, seed)
+    if pose and not pose_from:
+        wanted = read_keypoints(pose)
+    elif pose_from and not pose:
+        wanted = read_pose(pose_from, models)
+    else:
+        raise ValueError("give the wanted pose by --pose, or --pose-from a photo of somebody in it, one of the two")
+    predictor, person = _predictor(run, weights, seed), read_person(image, keypoints, parsing, models)
+    drawn = predictor.generate(*person, wanted.joints, wanted.size, seed)
     _save(drawn.image, out, _origin("generate", run, weights, seed), mark)
     typer.echo(str(out))
 
@@ -68,6 +84,7 @@ def poses(
         "out.png"
     ),
     sheet: Sheet = False,
+    models: Models = "box",
     seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
@@ -82,7 +99,7 @@ def poses(
         raise ValueError("no pose is given; name some with --pose, or a file of them with --sequence")
     predictor = _predictor(run, weights, seed)
     joints = interpolate([predictor.frame_pose(each) for each in wanted], between)
-    encoded = [predictor.encode(find_person(words)) for words in people]
+    encoded = [predictor.encode(find_person(words, models)) for words in people]
     moved = [sheets.Moved(person.framed.image, predictor.poses_framed(person, joints, seed)) for person in encoded]
     if sheets.is_animation(out):
         plain = [sheets.strip([person.drawn[n].image for person in moved]) for n in range(len(joints))]
@@ -103,6 +120,7 @@ def transfer(
     both: Annotated[bool, typer.Option("--both", help="The second in the first's clothes too.")] = False,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    models: Models = "box",
     seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
@@ -112,7 +130,7 @@ def transfer(
     from spt_dist.applications import parse_labels
     from spt_dist.person import find_person
 
-    chosen, found = parse_labels(labels), [find_person(words) for words in people]
+    chosen, found = parse_labels(labels), [find_person(words, models) for words in people]
     if len(found) % 2:
         raise ValueError(f"{len(found)} people are given; name them in pairs, who wears and who gives")
     predictor, rows = _predictor(run, weights, seed), []
@@ -136,6 +154,7 @@ def edit(
     parsing_edited: Annotated[Path | None, typer.Option(help="Or the whole edited map: PNG, labels 0 to 9.")] = None,
     out: Out = Path("out.png"),
     sheet: Sheet = False,
+    models: Models = "box",
     seed: Seed = None,
     mark: Mark = True,
     weights: Weights = "last",
@@ -152,7 +171,7 @@ def edit(
         raise ValueError(f"{len(people)} people and {len(names)} edits; give one person, or one for each edit")
     predictor, rows = _predictor(run, weights, seed), []
     for words, name in zip(people * len(names) if len(people) == 1 else people, names, strict=True):
-        person = find_person(words)
+        person = find_person(words, models)
         edited = read_parsing(name) if parsing_edited else edit_labels(name, person.labels, person.joints)
         framed = predictor.frame(person)
         shown = "edited map" if parsing_edited else name

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The keys of `layouts.KINDS`, `orders.ORDERS` and `merges.MERGES`, which would bring NumPy in; a test compares them.
 Kind = Literal["folder", "deepfashion", "market", "ccp", "poses"]
-Order = Literal["spt", "openpose-18", "openpose-25", "coco-17", "mediapipe-33"]
+Order = Literal["spt", "drawn", "openpose-18", "openpose-25", "coco-17", "mediapipe-33"]
 Labels = Literal["spt", "lip-20", "cihp-20", "atr-18", "ccp-59"]
 
 
@@ -63,10 +63,11 @@ def import_source(
     job = Job(kind, source, tuple(keypoints), tuple(pairs), order, frame, parsing, labels, val, test)
     with bar("importing") as progress:
         account = run(job, out, progress)
-    _say(account, out)
+    say_account(account, out)
 
 
-def _say(account: "Account", out: Path) -> None:
+def say_account(account: "Account", out: Path) -> None:
+    """Print what became of the rows."""
     splits = ", ".join(f"{count:,} {split}" for split, count in account.splits.items())
     typer.echo(f"{out}: {account.in_short()} ({splits})")
     for note, count in account.notes.items():

@@ -34,6 +34,9 @@ Overrides = Annotated[list[str], typer.Option("--set", help="section.key=value, 
 Weights = Annotated[
     Literal["last", "best"], typer.Option(help="The run's last weights, or the best by `train.best_metric`.")
 ]
+Models = Annotated[
+    str, typer.Option(help=f"Who annotates raw photos: `{box.NAME}`, or the TOML of your ONNX models.", metavar="TOML")
+]
 Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import uvicorn
 from endpoint import raising
-from mirror import SIZE, Mirror
+from mirror import SIZE, Mirror, stand_in
 
 from spt_dist import config
 from spt_dist.body import Joint, Label
@@ -32,6 +32,7 @@ from spt_dist.provenance import encode
 from spt_dist.serve.api import build_api
 from spt_dist.serve.keys import add_key
 from spt_dist.serve.orders import BusyError as Busy
+from spt_dist.serve.orders import Look
 
 
 @pytest.fixture
@@ -96,6 +97,28 @@ def test_every_operation_arrives(serve, studio, person, pixels):
     assert dressed.labels == {Label.UPPER, Label.PANTS}
     assert (named.new_labels == Label.SKIRT).any()
     assert (edited.new_labels == Label.SKIRT).all()
+
+
+def test_raw_photos_are_annotated_by_the_endpoint(serve, studio, pixels, tmp_path):
+    found = stand_in(Look("image", pixels, 0.0, ""))
+    (tmp_path / "b.png").write_bytes(encode(np.full((30, 20, 3), 7, np.uint8), "png"))
+    with Client(serve()) as client:
+        annotated = client.annotate(pixels)
+        client.generate(Person(pixels), tmp_path / "b.png")
+        client.transfer(Person(pixels), Person(tmp_path / "b.png"))
+    np.testing.assert_allclose(annotated.joints, found.joints)
+    np.testing.assert_array_equal(annotated.labels, found.labels)
+    assert (annotated.annotator, annotated.box) == ("stand-in", found.box)
+    posed, dressed = (job.order for job in studio.jobs)
+    np.testing.assert_array_equal(posed.source.labels, found.labels)
+    assert posed.target_size == (30, 20)
+    assert dressed.giver.labels.shape == (30, 20)
+
+    async def ask(address: str):
+        async with AsyncClient(address) as client:
+            return await client.annotate(pixels)
+
+    np.testing.assert_array_equal(asyncio.run(ask(serve())).labels, found.labels)
 
 
 def test_a_picture_is_saved_as_it_came(serve, person, tmp_path):

@@ -11,10 +11,11 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
+from mirror import stand_in
 
 from spt_dist import config
 from spt_dist.serve.operations import read_pose
-from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Model, Replicas
+from spt_dist.serve.orders import BusyError, DeadlineError, Drawn, Job, Look, Model, Replicas
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Ray's own, while it is imported
@@ -56,6 +57,7 @@ def test_files_that_are_not_there_are_refused_before_anything_starts(app, tmp_pa
     for key, value, words in (
         ("keys", "keys.json", "is no key file"),
         ("log", "nowhere/endpoint.jsonl", "lies in no folder"),
+        ("annotator", "models.toml", "is no file; give box, off"),
         ("identity", "", "lacks"),
     ):
         with pytest.raises((ValueError, OSError), match=words):
@@ -160,6 +162,25 @@ def test_time_that_no_stage_accounts_for_is_the_queues(app, job, picture):
     stages = asyncio.run(asking.draw(job)).stages
     assert list(stages) == ["queue", "draw"]
     assert 0 <= stages["queue"] < 1
+
+
+def test_a_raw_photo_goes_to_a_painter_and_to_another_when_that_is_lost(pixels):
+    from ray.exceptions import ActorDiedError
+
+    found = stand_in(Look("image", pixels, time.time() + 5, "id"))
+
+    async def answer(outcome):
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    painter = Mock(spec=DeploymentHandle)
+    painter.annotate = Mock()
+    painter.annotate.remote.side_effect = [answer(ActorDiedError()), answer(found)]
+    asking = replicas.Front(painter, [MODEL], config.Serve())
+    annotated = asyncio.run(asking.annotate(Look("image", pixels, time.time() + 5, "id")))
+    assert annotated.labels is found.labels
+    assert annotated.stages["annotate"] == found.stages["annotate"]
 
 
 @pytest.mark.parametrize(

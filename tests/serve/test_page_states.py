@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from browser import Painted
 from endpoint import raising
+from mirror import stand_in
 from PIL import Image
 
 from spt_dist import box
-from spt_dist.body import Joint
+from spt_dist.body import Joint, Label
 from spt_dist.serve.keys import add_key
-from spt_dist.serve.orders import BusyError, Replicas
+from spt_dist.serve.orders import BusyError, Look, Replicas
 from spt_dist.serve.page import read_gallery
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -29,6 +30,52 @@ def files(tmp_path) -> dict[str, str]:
     joints = [[1.5 * x, 1.5 * y] if visible else None for x, y, visible in entry.joints]
     (tmp_path / "me.json").write_text(json.dumps(joints))
     return {kind: str(tmp_path / f"me.{kind}") for kind in ("jpg", "png", "json")}
+
+
+def test_a_photo_alone_is_annotated_shown_and_corrected(visit, painted, files):
+    opened = visit()
+    page = opened.settled()
+    page.get_by_text("Your own photo").click()
+    page.set_input_files("#own-files", files["jpg"])
+    opened.until("document.querySelector('#hero img')?.alt.startsWith('me.jpg')")
+    opened.settled()
+    photo = np.asarray(Image.open(files["jpg"]))
+    found = stand_in(Look("image", photo, 0.0, ""))
+    source = painted.jobs[-1].order.source
+    np.testing.assert_array_equal(source.labels, found.labels)
+    np.testing.assert_allclose(source.joints, found.joints, atol=0.01)
+    assert page.locator("#skeleton image").get_attribute("href").startswith("blob:")
+    assert page.locator("[data-joint=l_ear]").get_attribute("aria-label").endswith("hidden")
+    page.locator("[data-joint=nose]").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    opened.settled()
+    opened.until("document.querySelector('#pose-joint').textContent.includes('x 10')")
+    order = painted.jobs[-1].order
+    moved = found.joints.copy()
+    moved[Joint.NOSE, 0] += 5
+    np.testing.assert_allclose(order.source.joints, moved, atol=0.01)  # not the wanted joints alone
+    np.testing.assert_allclose(order.target_joints, moved, atol=0.01)
+    page.get_by_role("tab", name="Parsing").click()
+    page.locator("#brush-size").fill("1")
+    page.locator("#palette input[value='5']").check()
+    page.mouse.click(*opened.pixel("#painter canvas", (96, 192), 80, 150))
+    page.get_by_role("button", name="Keep as the photo's map").click()
+    page.get_by_role("tab", name="Pose").click()
+    opened.settled()
+    opened.until("document.querySelector('#result').getAttribute('aria-busy') === 'false'")
+    corrected = painted.jobs[-1].order.source.labels
+    assert corrected[150, 80] == Label.SKIRT
+    assert (corrected != found.labels).sum() == 1
+
+
+def test_a_photo_without_a_person_says_so(visit, tmp_path):
+    Image.new("RGB", (40, 60)).save(tmp_path / "black.png")
+    opened = visit()
+    page = opened.settled()
+    page.get_by_text("Your own photo").click()
+    page.set_input_files("#own-files", str(tmp_path / "black.png"))
+    opened.until("document.querySelector('#problem-own').textContent.includes('no person found')")
+    opened.complaints.clear()  # the browser's own line about the status 422
 
 
 def test_ones_own_photo_is_drawn_painted_and_dressed(visit, painted, files):

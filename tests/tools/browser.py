@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import uvicorn
+from mirror import stand_in
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from spt_dist import box, config
 from spt_dist.serve.api import build_api
-from spt_dist.serve.orders import Drawn, Job, Model, Replicas
+from spt_dist.serve.orders import Drawn, Found, Job, Look, Model, Replicas
 from spt_dist.serve.painting import LoadedModel, draw_jobs
 
 PATIENCE_S = 10
@@ -57,6 +58,9 @@ class Painted:
         if isinstance(outcome, Drawn):
             return outcome
         raise outcome
+
+    async def annotate(self, look: Look) -> Found:
+        return stand_in(look)
 
     async def replicas(self) -> Replicas:
         return self.found

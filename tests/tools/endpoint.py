@@ -18,7 +18,7 @@ def raising(studio, *errors):
 
 
 def post(client, parts, **headers):
-    files = {name: parts[name] for name in ("image", "parsing") if name in parts}
+    files = {name: parts[name] for name in ("image", "parsing", "target_image") if name in parts}
     data = {name: parts[name] for name in ("source_joints", "target_joints") if name in parts}
     return client.post("/v1/generate", files=files or {"": b""}, data=data, headers=headers)
 

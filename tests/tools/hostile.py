@@ -30,7 +30,7 @@ WORDS = [
 NAMES = ["../../etc/passwd", "a\x00b.png", "x" * 3000, "\u202egnp.exe", "C:\\con", "a\r\nX-Evil: 1", "", "é.png"]
 PATHS = ["/assets/../api.py", "/assets/%2e%2e%2fapi.py", "/v1/gallery/..%2f..%2fconfig.json", "/v1/gallery/%00",
          "//etc/passwd", "/v1/gallery/" + "x" * 3000, "/v1/edit/../../metrics", "/assets/page.html%00.css"]  # fmt: skip
-OPERATIONS = ("generate", "poses", "transfer", "edit")
+OPERATIONS = ("generate", "poses", "transfer", "edit", "annotate")
 
 
 def png_header(width: int, height: int, kind: int = 2) -> bytes:
@@ -128,6 +128,8 @@ def fitting(operation: str, good: dict[str, bytes | str]) -> dict[str, bytes | s
             return person | giver | {"giver_joints": good["source_joints"]}
         case "edit":
             return person | {"new_parsing": good["parsing"]}
+        case "annotate":
+            return {"image": good["image"]}
     return good
 
 

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     NO_KEYPOINTS = "photo without keypoints"
     BAD_PHOTO = "unreadable photo"
     SIZES = "sizes disagree"
+    NO_PERSON = "no person found"
     NO_PARSING = "parsing map missing"
     BAD_PARSING = "unreadable parsing map"
 
@@ -64,7 +65,7 @@ class Account:
         return Counter({str(reason): counts[reason] for reason in Reason if counts[reason]})
 
     def to_tree(self) -> dict[str, Any]:
-        """The account as `import.json` holds it."""
+        """The account as `import.json`, or `annotate.json`, holds it."""
         assert self.read == self.total == self.imported + len(self.dropped), f"the account does not add up: {self}"
         rows = {"read": self.read, "imported": self.imported, "dropped": dict(self.reasons)}
         notes = {note: count for note, count in self.notes.items() if count}

@@ -58,8 +58,10 @@ class Folder:
         if identity is not None:
             self._identities.append((name, identity))
 
-    def finish(self, account: Account, about: dict[str, Any], pairs: dict[str, list[Pair]]) -> None:
-        """Write the lists and the account, then give the folder its name."""
+    def finish(
+        self, account: Account, about: dict[str, Any], pairs: dict[str, list[Pair]], record: str = "import.json"
+    ) -> None:
+        """Write the lists and the account, which is called `record`, then give the folder its name."""
         tree = about | account.to_tree()
         for split in SPLITS:
             if split in self._splits:
@@ -72,7 +74,7 @@ class Folder:
         for split, kept in pairs.items():
             self._write(f"pairs-{split}.csv", ["from,to", *(",".join(pair) for pair in kept)])
         (self._aside / "dropped.jsonl").write_text(account.lines(), encoding="utf-8")
-        (self._aside / "import.json").write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (self._aside / record).write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", "utf-8")
         self._aside.rename(self._out)
 
     def abandon(self) -> None:

@@ -11,7 +11,7 @@ from spt_dist.data.sources.merges import NEEDS_JOINTS
 
 @dataclass(frozen=True)
 class Job:
-    """One import; `keypoints` and `pairs` replace the files that the kind's layout has.
+    """One import; `keypoints` and `pairs` replace the files that the kind's layout has, `photos` those of its folder.
 
     `frame` is the size of the pictures that keypoints are for; `val` and `test` are shares of the training people.
     """
@@ -26,6 +26,7 @@ class Job:
     labels: str = "spt"
     val: float = 0.0
     test: float = 0.0
+    photos: tuple[Path, ...] = ()
 
 
 def complete(job: Job) -> Job:

@@ -37,6 +37,7 @@ class Order(NamedTuple):
 
 ORDERS = {
     "spt": Order(FIELD, 0.0),
+    "drawn": Order((*FIELD[:14], "left eye", "right eye", "left ear", "right ear"), 0.0),  # of `spt draw people`
     "openpose-18": Order(FIELD, 0.1),
     "openpose-25": Order(
         (

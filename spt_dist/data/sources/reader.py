@@ -1,6 +1,7 @@
 """One row of an import made whole: its photo, split, joints and labels, or the reason why there is no such row."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,13 @@ class Entry(NamedTuple):
     photo: Photo | Path | None = None
 
 
+class Finder(NamedTuple):
+    """Whoever annotates photos, by name: joints and labels of a photo, or `Dropped`."""
+
+    name: str
+    find: Callable[[Path], tuple[JointArray, LabelArray]]
+
+
 class Ready(NamedTuple):
     """A row that is whole."""
 
@@ -46,8 +54,8 @@ class Ready(NamedTuple):
 class Reader:
     """Makes a whole row of an entry, or says by `Dropped` why there is none."""
 
-    def __init__(self, job: Job, photos: list[Photo | Path], wants_joints: bool) -> None:
-        self._job = job
+    def __init__(self, job: Job, photos: list[Photo | Path], wants_joints: bool, finder: Finder | None = None) -> None:
+        self._job, self._finder = job, finder
         self._photos: dict[str, list[Photo]] = {}
         for photo in photos:
             if isinstance(photo, Photo):
@@ -66,8 +74,11 @@ class Reader:
         if (split, about.flat) in self._seen:
             raise Dropped(Reason.DUPLICATE, f"`{about.flat}` was there before, in the split `{split}`")
         size = _photo_size(photo.path) if photo else None
-        joints = self._joints(entry.row, size, account)
-        labels = self._labels(about, size, joints) if self._maps is not None else None
+        if self._finder and photo:
+            joints, labels = self._finder.find(photo.path)
+        else:
+            joints = self._joints(entry.row, size, account)
+            labels = self._labels(about, size, joints) if self._maps is not None else None
         name = photo.name if photo else entry.name
         identity = about.identity or (self._named(photo) if photo else None)
         account.notes["without keypoints"] += joints is None

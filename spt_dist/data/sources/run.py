@@ -15,7 +15,7 @@ from spt_dist.data.sources.job import Job, complete
 from spt_dist.data.sources.keypoint_files import read_rows
 from spt_dist.data.sources.layouts import KINDS, Photo, Table, find_photos, find_tables, table_of
 from spt_dist.data.sources.merges import MERGES
-from spt_dist.data.sources.reader import Entry, Reader
+from spt_dist.data.sources.reader import Entry, Finder, Reader
 
 IMPORT_SCHEMA = 1
 SHOWN_OVERLAPS = 5
@@ -23,26 +23,38 @@ SHOWN_OVERLAPS = 5
 Progress = Callable[[int, int | None], object]
 
 
-def run(job: Job, out: Path, progress: Progress | None = None) -> Account:
+def run(job: Job, out: Path, progress: Progress | None = None, finder: Finder | None = None) -> Account:
     """Import into the new folder `out`; `progress(done, total)` is called after each row.
+
+    With a `finder` photos alone are imported, and annotated on the way; the account is then `annotate.json`.
 
     Raises:
         DataError: the source is not of its kind, `out` exists, an identity is in two splits, or nothing is left.
     """
     job = complete(job)
     tables = _tables(job)
-    photos = list(find_photos(job.kind, job.source)) if job.kind != "poses" else []
+    photos = _photos(job)
     entries = list(_entries(job, tables, photos))
     account, folder = Account(len(entries)), Folder(out)
     try:
-        names = _import(Reader(job, photos, bool(tables)), entries, account, folder, progress)
+        names = _import(Reader(job, photos, bool(tables), finder), entries, account, folder, progress)
         account.stop_when_empty()
         pairs = _pairs(job, names, account)
-        folder.finish(account, _about(job, tables), pairs)
+        if finder:
+            folder.finish(account, _about(job, tables) | {"annotator": finder.name}, pairs, "annotate.json")
+        else:
+            folder.finish(account, _about(job, tables), pairs)
     except BaseException:
         folder.abandon()
         raise
     return account
+
+
+def _photos(job: Job) -> list[Photo | Path]:
+    if job.photos:
+        named = ((path, KINDS[job.kind].about(path.name)) for path in job.photos)
+        return [Photo(path, about, None) if about else path for path, about in named]
+    return list(find_photos(job.kind, job.source)) if job.kind != "poses" else []
 
 
 def _tables(job: Job) -> list[Table]:

@@ -54,15 +54,26 @@ export class Api {
    * @param {{superseded: () => boolean, pausing: (seconds: number, why: string) => void}} how
    * @returns {Promise<Drawn | null>} null: superseded while it paused
    */
-  async draw(path, fields, { superseded, pausing }) {
+  async draw(path, fields, how) {
+    const start = performance.now();
+    const answer = await this.#post(path, this.model ? { ...fields, model: this.model } : fields, how);
+    return answer && drawn(answer, await answer.json(), start);
+  }
+
+  /** The person in a photo: joints, and the parsing map as a file. @param {Blob} image */
+  async annotate(image) {
+    const answer = await this.#post("v1/annotate", { image }, { superseded: () => false, pausing: () => {} });
+    const { joints, parsing } = await answer.json();
+    return { joints, parsing: decode(parsing, "image/png") };
+  }
+
+  async #post(path, fields, { superseded, pausing }) {
     const body = new FormData();
     for (const [name, value] of Object.entries(fields)) value instanceof Blob ? body.append(name, value, name) : body.append(name, value);
-    if (this.model) body.append("model", this.model);
     const headers = { Accept: "application/json", ...(this.key && { Authorization: `Bearer ${this.key}` }) };
     for (;;) {
-      const start = performance.now();
       const answer = await ask(path, { method: "POST", body, headers });
-      if (answer.ok) return drawn(answer, await answer.json(), start);
+      if (answer.ok) return answer;
       const problem = await refusal(answer);
       const wait_s = Number(answer.headers.get("Retry-After")) || 1;
       if (![429, 503].includes(answer.status) || wait_s > LONGEST_WAIT_S) throw problem;

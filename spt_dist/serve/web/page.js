@@ -36,7 +36,8 @@ class Page {
     this.modes = { pose: new PoseMode(this), parsing: new ParsingMode(this), clothes: new ClothesMode(this) };
     this.mode = this.modes.pose;
     this.people = new Tiles(find("people").querySelector(".strip"), "person", (person) => this.pick(person));
-    ownPerson(this.body, (person) => this.pick(this.#offer(person, true)));
+    this.annotates = models.annotates;
+    ownPerson(this);
     tabs(find("tabs"), (name) => this.#open(this.modes[name]));
     this.#listen();
     const people = gallery.people.map(fromGallery).map((person) => this.#offer(person));
@@ -58,6 +59,20 @@ class Page {
     this.result.source(person);
     for (const mode of Object.values(this.modes)) mode.setPerson(person);
     this.mode.open();
+  }
+
+  /** Draw a person whom the user brought; what was found in the photo is shown first, to be corrected. */
+  async pickOwn(person, found) {
+    person.found = found;
+    await this.pick(this.#offer(person, true));
+    if (!found) return;
+    this.modes.pose.correct();
+    this.status.tell("Somebody was found in the photo: drag the joints that are wrong, or paint over the map.");
+  }
+
+  /** The pose or the map of the person's photo was corrected: what was drawn of it is of no use. */
+  corrected(mode) {
+    for (const other of Object.values(this.modes)) if (other !== mode) other.stale = true;
   }
 
   /** A mode asks for a picture. */
@@ -95,16 +110,22 @@ class Page {
 
   /** A mode's order was refused; what was drawn before stays. */
   failed(mode, error) {
-    if (error.status === 401) {
-      find("key-form").hidden = false;
-      find("key").focus();
-      error.message = this.api.key ? "The endpoint does not know this key." : "The endpoint draws for those who have a key.";
-    }
+    this.refused(error);
     find(mode.places[error.field] ?? PLACES[error.field] ?? "problem-result").textContent = error.message;
     if (mode !== this.mode) return;
     this.since = 0;
     this.result.busy = false;
     this.status.fail(mode.result ? "Not drawn; this is the picture before" : "Not drawn");
+  }
+
+  /** A refusal in words for the user, who is asked for a key where one is wanted. */
+  refused(error) {
+    if (error.status === 401) {
+      find("key-form").hidden = false;
+      find("key").focus();
+      error.message = this.api.key ? "The endpoint does not know this key." : "The endpoint draws for those who have a key.";
+    }
+    return error;
   }
 
   #show(more = false) {

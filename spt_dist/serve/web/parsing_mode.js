@@ -31,7 +31,7 @@ export class ParsingMode extends Mode {
     find("brush-size").addEventListener("input", () => this.#showTools());
     find("tools").addEventListener("change", () => this.#showTools());
     find("painter-photo").addEventListener("change", () => this.#showTools());
-    const buttons = { "paint-undo": () => this.undo(), "paint-redo": () => this.redo(), "paint-reset": () => this.#reset() };
+    const buttons = { "paint-undo": () => this.undo(), "paint-redo": () => this.redo(), "paint-reset": () => this.#reset(), "paint-own": () => this.#keep() };
     for (const [id, act] of Object.entries(buttons)) find(id).addEventListener("click", () => this.person && act());
     this.#showTools();
   }
@@ -56,6 +56,7 @@ export class ParsingMode extends Mode {
   setPerson(person) {
     super.setPerson(person);
     this.#edit = null;
+    find("paint-own").hidden = !person.found;
     this.#history.begin(person.map.labels, Math.floor(KEPT_BYTES / person.map.labels.length));
     this.painter.open(person.map, person.image);
     this.#showTools();
@@ -99,6 +100,17 @@ export class ParsingMode extends Mode {
     this.painter.show({ labels, size: this.person.map.size });
     order.map = writeMap({ labels, size: this.person.map.size });
     this.#showTools();
+  }
+
+  /** What is painted is the map of the photo from now on: it corrects what was found there. */
+  async #keep() {
+    const { person } = this;
+    person.map = { labels: this.#history.now, size: person.map.size };
+    person.files.parsing = await writeMap(person.map);
+    this.page.corrected(this);
+    if (person === this.person) this.setPerson(person);
+    this.forgetResult();
+    this.page.status.tell("The painted map is the photo's own now");
   }
 
   #ask(edit) {

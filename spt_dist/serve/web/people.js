@@ -1,5 +1,6 @@
 // People to draw: from the gallery, or from a photo, its parsing map and its joints that a user brings.
 
+import { element } from "./dom.js";
 import { readMap } from "./png.js";
 import { readPose, writePose } from "./pose.js";
 
@@ -10,6 +11,7 @@ import { readPose, writePose } from "./pose.js";
  * @property {import("./pose.js").Pose} pose in px of the photo
  * @property {{image: Blob, parsing: Blob} | null} files null: not loaded yet
  * @property {import("./png.js").LabelMap | null} map
+ * @property {boolean} [found] whether pose and map were found in the photo, and may be corrected
  */
 
 /** @returns {Person} */
@@ -37,6 +39,25 @@ export function fields(person, prefix = "") {
   };
 }
 
+const MOST_PIXELS = 2_000_000; // of a raw photo that is sent; phones make six times as many
+
+/** The photo, upright, as a file that an endpoint takes. @param {File} file @returns {Promise<File>} */
+export async function shrunk(file) {
+  const photo = await opened(file);
+  const scale = Math.sqrt(MOST_PIXELS / (photo.width * photo.height));
+  if (scale >= 1) return file;
+  const canvas = element("canvas", { width: Math.round(photo.width * scale), height: Math.round(photo.height * scale) });
+  canvas.getContext("2d").drawImage(photo, 0, 0, canvas.width, canvas.height);
+  const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
+  return new File([blob], file.name, { type: "image/jpeg" });
+}
+
+function opened(file) {
+  return createImageBitmap(file).catch(() => {
+    throw new Error(`${file.name} is no picture that this browser can show.`);
+  });
+}
+
 /** What a file is good for: image, parsing or joints. @param {File} file */
 export async function kindOf(file) {
   if (/json/.test(file.type) || /\.json$/i.test(file.name)) return "joints";
@@ -49,9 +70,7 @@ export async function kindOf(file) {
  * @param {{image: File, parsing: File, joints: File}} files @param {import("./body.js").Body} body @returns {Promise<Person>}
  */
 export async function fromFiles({ image, parsing, joints }, body) {
-  const photo = await createImageBitmap(image).catch(() => {
-    throw new Error(`${image.name} is no picture that this browser can show.`);
-  });
+  const photo = await opened(image);
   const size = /** @type {[number, number]} */ ([photo.height, photo.width]);
   const map = await readMap(parsing, parsing.name);
   const beyond = map.labels.find((label) => label >= body.labels.length);

@@ -15,6 +15,8 @@ export class PoseMode extends Mode {
   places = { target_joints: "problem-pose" };
   #history = new History();
   #entries = [];
+  /** @type {import("./people.js").Person | null} */
+  correcting = null; // whose own joints are dragged, and not the wanted pose
   #asked = null; // the pose that was asked for last
 
   constructor(page) {
@@ -32,6 +34,7 @@ export class PoseMode extends Mode {
       "pose-mirror": () => this.#next(mirrored(this.pose, page.body.twins)),
       "pose-toggle": () => this.#toggle(),
       "pose-whole": () => this.#setWhole(!this.skeleton.whole),
+      "pose-own": () => this.correct(),
     };
     for (const [id, act] of Object.entries(buttons)) find(id).addEventListener("click", () => this.pose && act());
     find("pose-backdrop").addEventListener("change", () => this.#lay());
@@ -58,11 +61,20 @@ export class PoseMode extends Mode {
   /** The skeleton stands before there is a picture. */
   setPerson(person) {
     super.setPerson(person);
-    if (!this.pose) this.begin(person.pose);
+    find("pose-own").hidden = !person.found;
+    if (!this.pose || this.correcting) this.begin(person.pose);
+  }
+
+  /** Drag the joints that were found in the photo, over the photo, until another pose is chosen. */
+  correct() {
+    this.start(this.person.pose);
+    this.correcting = this.person;
+    this.#lay();
   }
 
   /** Begin with a pose. */
   begin(pose) {
+    this.correcting = null;
     this.tiles.picked = this.#entries.find((entry) => entry.pose === pose);
     this.started = pose;
     this.#history.begin(pose);
@@ -93,13 +105,17 @@ export class PoseMode extends Mode {
   }
 
   #lay() {
-    const [url, window, target] = this.picture ?? [];
+    const photo = this.correcting && [this.correcting.image, [0, 0, ...this.pose.size], this.pose];
+    const [url, window, target] = photo ?? this.picture ?? [];
+    find("pose-own").setAttribute("aria-pressed", String(this.correcting !== null));
     this.skeleton.lay(find("pose-backdrop").checked && url, window, target);
     this.#showTools();
   }
 
   #moved(done) {
+    if (this.correcting) this.correcting.pose = this.pose;
     if (done) {
+      if (this.correcting) this.page.corrected(this);
       this.#history.push(this.pose);
       this.page.status.tell(this.skeleton.whole ? "The whole skeleton was moved" : this.skeleton.words(this.skeleton.chosen));
     }
@@ -115,6 +131,7 @@ export class PoseMode extends Mode {
 
   #again(pose) {
     this.#show(pose);
+    if (this.correcting) this.correcting.pose = pose;
     this.ask();
   }
 
