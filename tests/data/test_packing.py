@@ -111,6 +111,10 @@ def test_other_settings_and_changed_pictures_are_not_resumed(people, tmp_path, s
         pack_rows(rows(own), tmp_path / "out", (64, 48), "whole", resume=True)
     with pytest.raises(DataError, match="begun with look False, now it is True"):
         pack_rows(rows(own), tmp_path / "out", SIZE, "whole", duplicates="drop", resume=True)
+    cut_off = tmp_path / ".out.blocks" / "blocks" / "000001.bin"
+    cut_off.write_bytes(cut_off.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"000001\.bin` ends early"):
+        pack_rows(rows(own), tmp_path / "out", SIZE, "whole", resume=True)
     name = rows(own)[3].name
     (own / "img" / name).write_bytes((own / "img" / rows(own)[9].name).read_bytes())
     with pytest.raises(DataError, match=f"`{name}` of .* changed since"):

@@ -25,7 +25,7 @@ from jaxtyping import Int64
 from spt_dist.data.manifest import Shard, Split
 from spt_dist.data.packing.blocks import stem
 from spt_dist.data.packing.ledger import Ledger
-from spt_dist.data.schema import KEYS
+from spt_dist.data.schema import KEYS, DataError
 from spt_dist.data.storage import Storage
 
 FEWEST_SHARDS = 8  # where there are enough samples for them
@@ -81,7 +81,8 @@ class _Blocks:
         """A sample's files."""
         sizes = ledger.sizes[place].tolist()
         content = os.pread(self._open(int(ledger.block[place])).fileno(), sum(sizes), int(ledger.offset[place]))
-        assert len(content) == sum(sizes), f"block {ledger.block[place]} ends early"
+        if len(content) != sum(sizes):
+            raise DataError(f"`{self._open(int(ledger.block[place])).name}` ends early; pack without --resume")
         ends = np.cumsum(sizes).tolist()
         return {key: content[end - size : end] for key, size, end in zip(KEYS, sizes, ends, strict=True)}
 
