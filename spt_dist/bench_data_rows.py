@@ -22,12 +22,13 @@ from spt_dist.data.manifest import Manifest
 TARGET, GOAL, BYTES_TARGET = 20.0, 40.0, 0.01
 COLOURS = ("#e45756", "#4c78a8", "#54a24b", "#f58518")
 DPI = 110
+SAMPLES, PUBLISHED_SAMPLES = 384, 16  # in a round
 PUBLISHED_BATCH = 4  # the paper's on DeepFashion; a larger one would only cost published more memory
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to measure. `samples` are ours in a round; published prepares `published_samples`."""
+    """What to measure."""
 
     size: tuple[int, int]
     batch: int
@@ -39,8 +40,6 @@ class Job:
     people: int
     configs: tuple[Path, ...]
     say: Callable[[str], object]
-    samples: int = 384
-    published_samples: int = 16
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -64,11 +63,11 @@ def run(job: Job) -> dict[str, Any]:
         job.say(f"{named}; both ways prepare the same samples")
         feeds: dict[tuple[str, int], Feed] = {}
         for workers in job.workers:
-            feeds[PUBLISHED, workers] = PublishedFeed(photos, sigma_px, PUBLISHED_BATCH, workers, job.published_samples)
+            feeds[PUBLISHED, workers] = PublishedFeed(photos, sigma_px, PUBLISHED_BATCH, workers, PUBLISHED_SAMPLES)
             for way in bench_data.decoders():
-                feeds[way, workers] = OurFeed(shards, job.batch, workers, DECODERS[way], job.samples)
+                feeds[way, workers] = OurFeed(shards, job.batch, workers, DECODERS[way], SAMPLES)
         most = max(workers for workers in job.workers if workers <= max(job.cores, min(job.workers)))
-        feeds[ALL, most] = OurFeed(shards, job.batch, most, DECODERS[ALL], job.samples, everything=True)
+        feeds[ALL, most] = OurFeed(shards, job.batch, most, DECODERS[ALL], SAMPLES, everything=True)
         found = bench_data.measure(feeds, job.repeats, job.say)
         moved = {"prepared": prepared, "crossing": crossing, "encoded": encoded}
         at_most = {way: each for (way, workers), each in found.items() if workers == most}
@@ -156,9 +155,9 @@ def _measured_at(job: Job, folder: Path, size: tuple[int, int]) -> dict[str, Cos
     photos, encoded = bench_data.photos_of(shards, folder / f"files-{size[0]}x{size[1]}")
     sigma_px = config.Data().heatmap_sigma_px
     prepared, crossing = bench_data.compare(shards, photos, sigma_px)
-    feeds: dict[str, Feed] = {PUBLISHED: PublishedFeed(photos, sigma_px, PUBLISHED_BATCH, 1, job.published_samples)}
+    feeds: dict[str, Feed] = {PUBLISHED: PublishedFeed(photos, sigma_px, PUBLISHED_BATCH, 1, PUBLISHED_SAMPLES)}
     for way in bench_data.decoders():
-        feeds[way] = OurFeed(shards, job.batch, 1, DECODERS[way], job.samples)
+        feeds[way] = OurFeed(shards, job.batch, 1, DECODERS[way], SAMPLES)
     found = bench_data.measure(feeds, job.repeats, job.say)
     return _costs(found, {"prepared": prepared, "crossing": crossing, "encoded": encoded})
 

@@ -1,7 +1,6 @@
 """`spt bench data`: both ways prepare the same samples, and what is written says how fast and how much."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from spt_dist import bench_data, bench_data_rows, config
+from spt_dist import bench_data, bench_data_feed, bench_data_rows, config
 from spt_dist.bench_data import ALL, OPENCV, PUBLISHED, Found, OurFeed, Round
-from spt_dist.bench_data_feed import GPUS, PCIE5_BYTES_PER_S, Cost, Hunger, feed, hungers
+from spt_dist.bench_data_feed import GPUS, PCIE5_BYTES_PER_S, Cost, Hunger, feed
 from spt_dist.bench_data_published import PUBLISHED_BYTES, PublishedPairs, masks, transforms
 from spt_dist.body import Joint
 from spt_dist.cli import app
 from spt_dist.geometry import part_masks, part_transforms
+from spt_dist.plan.cost import Seconds
+from spt_dist.plan.planner import Planner
 
 SIZE = (64, 48)
 
@@ -103,14 +104,32 @@ def test_a_device_starves_below_its_pace_over_a_cores():
     assert found.link_share == pytest.approx(200 * 320_000 / PCIE5_BYTES_PER_S)
 
 
-def test_the_pace_is_that_of_the_plan_without_its_input(tiny_config):
-    settings = replace(tiny_config, data=replace(tiny_config.data, image_size=(64, 48)))
-    small, large = hungers("tiny", settings, (1, 8))
-    assert (small.config, small.size, small.batch) == ("tiny", (64, 48), 1)
-    assert small.samples_per_s < large.samples_per_s <= 8 * small.samples_per_s * 1.001
+def test_the_pace_is_that_of_the_hungriest_stage_without_the_plans_input(monkeypatch):
+    asked = []
+
+    class Stage:
+        def __init__(self, compute_s):
+            self.compute_s = compute_s
+
+        def seconds(self, device, cluster, zero, batch, accumulate):
+            asked.append((device.name, cluster.ranks, zero, accumulate))
+            return Seconds(self.compute_s * batch, 0.1, 0.1, input=100.0, reads_ahead=True)
+
+    class FewStages(Planner):
+        def __init__(self, settings, device):
+            self.device, self.works = device, {"pose": Stage(0.1), "appearance": Stage(0.5)}
+
+    monkeypatch.setattr(bench_data_feed, "Planner", FewStages)
+    settings = config.load("configs/market_128x64.toml")
+    (found,) = bench_data_feed.hungers("market", settings, (8,))
+    assert found == Hunger("market", (128, 64), 8, "pose", pytest.approx(8 / (0.8 + 0.2)))
+    assert {*asked} == {("h100", 1, 1, 1)}
 
 
-def test_the_command_writes_what_it_measured(tmp_path):
+@pytest.mark.slow
+def test_the_command_writes_what_it_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_data_rows, "SAMPLES", 8)
+    monkeypatch.setattr(bench_data_rows, "PUBLISHED_SAMPLES", 4)
     words = [
         "bench",
         "data",
