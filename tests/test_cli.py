@@ -12,7 +12,7 @@ import pytest
 
 SPT = str(Path(sys.executable).with_name("spt"))
 VERBS = (
-    "demo", "draw", "import", "pack", "pairs", "train", "evaluate", "ablation", "convert",
+    "demo", "draw", "annotate", "import", "pack", "pairs", "train", "evaluate", "ablation", "convert",
     "generate", "transfer", "edit", "poses", "serve", "keys", "verify", "export", "bench",
 )  # fmt: skip
 
