@@ -14,7 +14,7 @@ from spt_dist import cli
 
 SPT = str(Path(sys.executable).with_name("spt"))
 VERBS = (
-    "demo", "draw", "import", "pack", "data", "pairs", "train", "evaluate", "ablation", "convert",
+    "demo", "draw", "annotate", "import", "pack", "data", "pairs", "train", "evaluate", "ablation", "convert",
     "generate", "transfer", "edit", "poses", "serve", "keys", "verify", "export", "bench",
 )  # fmt: skip
 
