@@ -35,7 +35,7 @@ def test_the_box_is_small_and_its_card_names_it():
 
 
 def test_it_finds_people_that_it_has_never_seen(tmp_path):
-    draw_folder(tmp_path / "people", 1, (160, 120), seed=4242, test_people=6)
+    draw_folder(tmp_path / "people", 1, (160, 120), seed=4242, test_people=4)
     people = list(read_folder(tmp_path / "people", "test"))
     annotator = OwnAnnotator.load()
     found = [annotator.annotate(person.image) for person in people]
