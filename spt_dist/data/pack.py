@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from spt_dist.data.frame import FrameRule
 from spt_dist.data.importers import Row, Unreadable
 from spt_dist.data.manifest import MANIFEST, Manifest
-from spt_dist.data.packing.blocks import How, Task, mark, pack_block, prepare, read_entries, stem, write_block
+from spt_dist.data.packing.blocks import Entry, How, Task, mark, pack_block, prepare, read_entries, stem, write_block
 from spt_dist.data.packing.deal import deal_split
 from spt_dist.data.packing.ledger import Ledger, read_ledger
 from spt_dist.data.schema import SCHEMA_VERSION, DataError, Sample
@@ -61,16 +61,16 @@ def pack(
     """
     target, work = _open(out)
     work.remove()
-    settings, done, blocks = How(size, how, min_joints, duplicates == "drop"), 0, 0
-    for some in _batched(samples, BLOCK):
-        made = []
-        for sample in some:
-            made.append(prepare(sample, settings))
-            done += 1
+    settings, blocks = How(size, how, min_joints, duplicates == "drop"), 0
+
+    def made() -> Iterator[tuple[Entry, list[bytes]]]:
+        for done, sample in enumerate(samples, start=1):
+            yield prepare(sample, settings)
             if progress:
                 progress(done, total)
-        write_block(work, blocks, made)
-        blocks += 1
+
+    for blocks, encoded in enumerate(_batched(made(), BLOCK), start=1):
+        write_block(work, blocks - 1, encoded)
     return _deal(target, work, blocks, settings, max_rejected, shard_samples)
 
 

@@ -20,6 +20,7 @@ from spt_dist.data import pack as packing
 from spt_dist.data.importers import read_folder, read_rows
 from spt_dist.data.manifest import Manifest
 from spt_dist.data.pack import pack, pack_rows
+from spt_dist.data.packing import deal
 from spt_dist.data.packing.deal import cut
 from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import DataError
@@ -175,6 +176,18 @@ def test_shards_of_very_unequal_samples_weigh_the_same(person, tmp_path):
     assert max(counts) - min(counts) > 1, "these samples are too equal to test anything"
     assert np.abs(sizes - sizes.mean()).max() <= 30_000 + TAR_RECORD
     assert len(list(read_split(tmp_path / "out", "train"))) == 96
+
+
+def test_blocks_that_are_forgotten_are_closed(people, tmp_path, monkeypatch):
+    """Or a million samples end in `Too many open files`."""
+    monkeypatch.setattr(packing, "BLOCK", 1)
+    monkeypatch.setattr(deal, "OPEN_BLOCKS", 2)
+    opened, write = [], Storage.write
+    monkeypatch.setattr(
+        Storage, "write", lambda *words: opened.append(len(os.listdir("/proc/self/fd"))) or write(*words)
+    )
+    pack_rows(rows(people), tmp_path / "out", SIZE, "whole", shard_samples=5)
+    assert max(opened) - min(opened) <= 4
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -216,8 +216,8 @@ def pack_broken(person, monkeypatch, out, count, broken):
         files = encode(sample)
         return files | ({"jpg": b"\0" * len(files["jpg"])} if sample.id in broken else {})
 
-    monkeypatch.setattr("spt_dist.data.pack.encode", damaged)
-    monkeypatch.setattr("spt_dist.data.pack.decode", lambda files: collect[-1])
+    monkeypatch.setattr("spt_dist.data.packing.blocks.encode", damaged)
+    monkeypatch.setattr("spt_dist.data.packing.blocks.decode", lambda files: collect[-1])
     collect = []
     samples = (collect.append(one) or one for one in (person(f"p{seed}", seed) for seed in range(count)))
     pack(samples, out, SIZE, "whole")

@@ -17,6 +17,7 @@ import os
 import tarfile
 import weakref
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def deal_split(name: str, ledger: Ledger, blocks: Path, out: Storage, shard_samp
     shards = []
     for number in range(count):
         chosen = range(bounds[number], bounds[number + 1])
-        samples = {f"{position:08d}": opened.read(ledger, dealt[position]) for position in chosen}
+        keys = (f"{position:08d}" for position in chosen)
+        samples = dict(zip(keys, opened.read(ledger, dealt[chosen.start : chosen.stop]), strict=True))
         shards.append(_write_shard(out, f"{name}-{number:06d}", samples))
     return Split(shards, ledger.label_fractions(places), ledger.joint_visibility(places))
 
@@ -70,26 +72,32 @@ def cut(weights: Int64[np.ndarray, "n"], count: int) -> list[int]:
     return [*bounds, samples]
 
 
+class _Block:
+    """An opened block, closed when it is forgotten."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.descriptor = path, os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+
+
 class _Blocks:
     """The bytes of samples in blocks; those read last stay open."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open = lru_cache(maxsize=OPEN_BLOCKS)(self._open_block)
+        self._open = lru_cache(maxsize=OPEN_BLOCKS)(lambda number: _Block(folder / f"{stem(number)}.bin"))
 
-    def read(self, ledger: Ledger, place: int) -> dict[str, bytes]:
-        """A sample's files."""
-        sizes = ledger.sizes[place].tolist()
-        content = os.pread(self._open(int(ledger.block[place])).fileno(), sum(sizes), int(ledger.offset[place]))
+    def read(self, ledger: Ledger, places: list[int]) -> list[dict[str, bytes]]:
+        """The files of some samples in their order; each block is opened once."""
+        found = {place: self._read(ledger, place) for place in sorted(places)}
+        return [found[place] for place in places]
+
+    def _read(self, ledger: Ledger, place: int) -> dict[str, bytes]:
+        sizes, block = ledger.sizes[place].tolist(), self._open(int(ledger.block[place]))
+        content = os.pread(block.descriptor, sum(sizes), int(ledger.offset[place]))
         if len(content) != sum(sizes):
-            raise DataError(f"`{self._open(int(ledger.block[place])).name}` ends early; pack without --resume")
-        ends = np.cumsum(sizes).tolist()
+            raise DataError(f"`{block.path}` ends early; pack without --resume")
+        ends = list(accumulate(sizes))
         return {key: content[end - size : end] for key, size, end in zip(KEYS, sizes, ends, strict=True)}
-
-    def _open_block(self, number: int) -> io.FileIO:
-        file = io.FileIO(self._folder / f"{stem(number)}.bin")
-        weakref.finalize(self, file.close)
-        return file
 
 
 def _write_shard(out: Storage, name: str, samples: dict[str, dict[str, bytes]]) -> Shard:
