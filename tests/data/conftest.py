@@ -22,7 +22,7 @@ def make_person(name: str, seed: int, size: tuple[int, int] = SIZE, split: str =
     image = np.kron(coarse, np.ones((-(-height // 3), -(-width // 3), 1), np.uint8))[:height, :width].copy()
     labels = np.zeros(size, np.uint8)
     for label in Label:
-        top, left = random.integers(0, height - 4), random.integers(0, width - 4)
+        top, left = random.integers(0, max(1, height - 4)), random.integers(0, max(1, width - 4))
         labels[top : top + 4, left : left + 4] = label
     joints = np.ones((18, 3), np.float32)
     joints[:, 0], joints[:, 1] = random.integers(0, width, 18), random.integers(0, height, 18)

@@ -52,5 +52,5 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{key}.")
-        else:
+        elif value is not None:  # which TOML cannot spell: left out
             yield f"{prefix}{key}", value
