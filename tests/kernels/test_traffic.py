@@ -64,7 +64,7 @@ def plus(a, b):
     return type(a)(a.bytes + b.bytes, a.flops + b.flops)
 
 
-@pytest.mark.parametrize(("data_set", "count"), [("spt_demo", 1), *MANY])
+@pytest.mark.parametrize(("data_set", "count"), [pytest.param("spt_demo", 1, marks=LONG), *MANY])
 def test_gram_matrices_are_near_the_floor(data, data_set, count):
     features = random_features()
     for (labels, _), _ in pairs(data, data_set, count):
