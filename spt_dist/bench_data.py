@@ -1,7 +1,7 @@
 """Preparing samples on a processor: ours, from shards to what the networks read, beside the published way.
 
 Both sides prepare the same photos in pairs, a source and the pose of another person. Published decodes, rasterises and
-joins in DataLoader's processes. Ours runs as many ranks of its reader, a thread each with one thread of torch: decode,
+joins in DataLoader's processes. Ours runs as many ranks of its reader, a process each with one thread of torch: decode,
 flip, join, and the scene that training builds of it (`train.scene`), which on a GPU is built there. What both prepare
 is compared first. Then all ways run in turn, round by round, so that whatever else the machine does falls on all of
 them; numbers are medians. Every process keeps freed memory, so that nobody's page faults are counted.
@@ -12,7 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -74,7 +74,10 @@ Feed = Callable[[], Round]  # a way: prepares some samples
 
 
 class OurFeed:
-    """Ranks of one reader, a thread each, that build scenes; with `everything` also what ours never stores."""
+    """Ranks of one reader, a process each as in training, that build scenes.
+
+    With `everything` they also prepare what ours never stores. The processes start with the first round.
+    """
 
     def __init__(
         self, shards: Path, batch: int, workers: int, decoder: Decoder, samples: int, everything: bool = False
@@ -82,32 +85,51 @@ class OurFeed:
         data = config.Data(
             shards=str(shards), image_size=Manifest.load(shards).size, batch=batch * workers, reader=decoder
         )
-        self.run = config.Config(data=data)
-        self.readers = [open_reader(data, "train", rank=rank, ranks=workers) for rank in range(workers)]
-        self.scenes = [Scenes(self.run) for _ in self.readers]
-        self.threads = ThreadPoolExecutor(workers)
-        self.batch, self.steps, self.everything = batch, max(1, samples // (batch * workers)), everything
+        context = multiprocessing.get_context("spawn")
+        self.ranks = [
+            ProcessPoolExecutor(1, context, _begin_rank, (data, rank, workers, everything)) for rank in range(workers)
+        ]
+        self.batch, self.steps = batch, max(1, samples // (batch * workers))
 
     def __call__(self) -> Round:
         """As many steps of every rank as there are samples."""
         start, cpu = time.perf_counter(), cpu_s()
-        rasterising = sum(self.threads.map(self._steps, range(len(self.readers))))
-        made = self.steps * self.batch * len(self.readers)
+        begun = [rank.submit(_prepare, self.steps) for rank in self.ranks]
+        rasterising = sum(each.result() for each in begun)
+        made = self.steps * self.batch * len(self.ranks)
         return Round((time.perf_counter() - start) / made, (cpu_s() - cpu) / made, rasterising / made)
 
-    @torch.no_grad()
-    def _steps(self, rank: int) -> float:
-        """The thread's own seconds that it took to rasterise."""
-        torch.set_num_threads(1)
-        rasterising = 0.0
-        for _ in range(self.steps):
-            pairs = next(self.readers[rank])
-            start = time.thread_time()
-            scene = self.scenes[rank].build(pairs, None, own_pose=False)
-            if self.everything:
-                pictures_of(scene.target, scene.there)
-            rasterising += time.thread_time() - start
-        return rasterising
+
+class _Rank(NamedTuple):
+    """What the process of a rank holds."""
+
+    reader: Iterator[Pairs]
+    scenes: Scenes
+    everything: bool
+
+
+_rank: _Rank  # of this process
+
+
+def _begin_rank(data: config.Data, rank: int, ranks: int, everything: bool) -> None:
+    global _rank
+    keep_memory()
+    torch.set_num_threads(1)
+    _rank = _Rank(open_reader(data, "train", rank=rank, ranks=ranks), Scenes(config.Config(data=data)), everything)
+
+
+@torch.no_grad()
+def _prepare(steps: int) -> float:
+    """Some steps of this process's rank; the processor seconds of its thread that went into rasterising."""
+    rasterising = 0.0
+    for _ in range(steps):
+        pairs = next(_rank.reader)
+        start = time.thread_time()
+        scene = _rank.scenes.build(pairs, None, own_pose=False)
+        if _rank.everything:
+            pictures_of(scene.target, scene.there)
+        rasterising += time.thread_time() - start
+    return rasterising
 
 
 class PublishedFeed:
@@ -118,7 +140,7 @@ class PublishedFeed:
         pairs = PublishedPairs(photos[:count], sigma_px)
         self.loader = DataLoader(
             pairs, batch, num_workers=workers, multiprocessing_context="spawn", persistent_workers=True,
-            worker_init_fn=_begin,
+            worker_init_fn=_begin_worker,
         )  # fmt: skip
         self.samples = count
 
@@ -131,7 +153,7 @@ class PublishedFeed:
         return Round((time.perf_counter() - start) / self.samples, (cpu_s() - cpu) / self.samples, 0.0)
 
 
-def _begin(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
     keep_memory()
 
 

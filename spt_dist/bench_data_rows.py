@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.table import Table
 from spt_kernels import keep_memory
-from spt_kernels.memory import share_memory
 
 from spt_dist import bench_data, config
 from spt_dist.bench_data import ALL, DECODERS, PUBLISHED, Feed, Found, OurFeed, PublishedFeed
@@ -50,7 +49,6 @@ def run(job: Job) -> dict[str, Any]:
         UnequalError: the two ways prepare different samples.
     """
     keep_memory()
-    share_memory()
     before = os.getloadavg()[0]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

@@ -1,6 +1,7 @@
 """`spt bench data`: both ways prepare the same samples, and what is written says how fast and how much."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,13 @@ def test_at_256_px_published_prepares_what_was_measured_on_it():
     assert (pixels * 3.5 + 216) / prepared < 0.01
 
 
-def test_a_feed_counts_every_core(people):
-    found = OurFeed(people[0], 4, 2, "webdataset", samples=16, everything=True)()
+@pytest.mark.slow
+def test_a_feed_counts_the_seconds_of_its_processes(people):
+    feed = OurFeed(people[0], 4, 2, "webdataset", samples=64, everything=True)
+    feed()  # starts them
+    own, found = time.process_time(), feed()
     assert 0 < found.scene_cpu_s < found.cpu_s
+    assert found.cpu_s * 64 > 2 * (time.process_time() - own)
     assert found.seconds > 0
 
 

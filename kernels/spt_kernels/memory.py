@@ -2,7 +2,7 @@
 
 import ctypes
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 KEEPS, SETTLED = (1 << 30, 1 << 30), (64 << 20, 32 << 20)  # what they are set to; where glibc's own come to rest
 
 
@@ -16,13 +16,3 @@ def keep_memory(keep: bool = True) -> None:
     if hasattr(libc, "mallopt"):
         for parameter, value in zip((M_TRIM_THRESHOLD, M_MMAP_THRESHOLD), KEEPS if keep else SETTLED, strict=True):
             libc.mallopt(parameter, value)
-
-
-def share_memory() -> None:
-    """Let the threads that start from now on allocate where the main thread does.
-
-    Heaps of their own hold at most 64 MB: larger blocks are given back after every use, whatever `keep_memory` says.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):
-        libc.mallopt(M_ARENA_MAX, 1)
