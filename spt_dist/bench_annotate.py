@@ -7,7 +7,7 @@ and once from what was found, in one and the same frame: how like are the two, a
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -16,26 +16,24 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from spt_dist import metrics, pictures
-from spt_dist.annotate.annotation import Annotator
+from spt_dist import metrics
+from spt_dist.annotate.annotation import Annotation, Annotator
 from spt_dist.annotate.scoring import GROUPS, Score, score
 from spt_dist.body import MISSING, Joint
 from spt_dist.data.frame import frame, move, window
 from spt_dist.data.importers import read_folder
-from spt_dist.data.schema import DataError, JointArray, LabelArray, Sample
+from spt_dist.data.schema import DataError, Sample
 from spt_dist.infer import Predictor
 from spt_dist.region_metrics import ssim_inside
 
-COLUMNS = 4  # photos side by side on a sheet
 GIVEN, FOUND = "from what is known", "from what was found"
 
 
 class Found(NamedTuple):
-    """A sample and what was found in its picture."""
+    """A sample and what was found in its picture; an annotation without a joint and a pixel where nobody was."""
 
     sample: Sample
-    joints: JointArray
-    labels: LabelArray
+    made: Annotation
     seconds: float
     refused: str  # why nobody was found, or empty
 
@@ -57,27 +55,27 @@ def find(annotator: Annotator, folder: Path, split: str, most: int | None) -> It
     for sample in islice(read_folder(folder, split), most):
         if not isinstance(sample, Sample):
             raise DataError(f"`{folder}/{sample.id}`: {sample.reason}; mend it, or take it off the list")
-        began = time.process_time()
+        began, refused = time.process_time(), ""
         try:
-            made, refused = annotator.annotate(sample.image), ""
-            joints, labels = made.joints, made.labels
+            made = annotator.annotate(sample.image)
         except DataError as error:
-            joints, labels, refused = (
-                np.full((len(Joint), 3), MISSING, np.float32),
-                np.zeros_like(sample.labels),
-                str(error),
-            )
-        yield Found(sample, joints, labels, time.process_time() - began, refused)
+            made, refused = _nobody(sample), str(error)
+        yield Found(sample, made, time.process_time() - began, refused)
+
+
+def _nobody(sample: Sample) -> Annotation:
+    joints = np.full((len(Joint), 3), MISSING, np.float32)
+    return Annotation(joints, np.zeros_like(sample.labels), np.zeros(len(Joint), np.float32), (0.0, 0.0, 0.0, 0.0))
 
 
 def score_found(found: list[Found]) -> Score:
     """Scores over all of them."""
     joints, truth = (
-        torch.from_numpy(np.stack(each)) for each in ([f.joints for f in found], [f.sample.joints for f in found])
+        torch.from_numpy(np.stack(each)) for each in ([f.made.joints for f in found], [f.sample.joints for f in found])
     )
     labels, true_labels = (
         [torch.from_numpy(each)[None] for each in maps]
-        for maps in ([f.labels for f in found], [f.sample.labels for f in found])
+        for maps in ([f.made.labels for f in found], [f.sample.labels for f in found])
     )
     return score(joints, truth, labels, true_labels)
 
@@ -90,7 +88,7 @@ def draw_found(predictor: Predictor, found: list[Found]) -> Drawn:
         sample = each.sample
         known = frame(sample.image, sample.labels, sample.joints, size)
         at = window(sample.joints, sample.labels.shape, size, "person")
-        seen = frame(sample.image, each.labels, sample.joints, size).labels, move(each.joints, at, size)
+        seen = frame(sample.image, each.made.labels, sample.joints, size).labels, move(each.made.joints, at, size)
         if not seen[1][:, 2].any():
             continue
         columns["photo"].append(known.image)
@@ -133,18 +131,6 @@ def to_tables(found: list[Found], scored: Score, drawn: Drawn | None) -> Iterato
         for name, scores in drawn.by_source.items():
             made.add_row(name, *(f"{value:.3f}" for value in scores.values()))
         yield made
-
-
-def to_sheet(found: list[Found], most: int) -> np.ndarray:
-    """The first pictures, each with the skeleton and the map that were found in it."""
-    cells: list[list[np.ndarray]] = []
-    for each in found[:most]:
-        size = (each.labels.shape[0], each.labels.shape[1])
-        cells.append(
-            [each.sample.image, pictures.skeleton_picture(each.joints, size), pictures.parsing_picture(each.labels)]
-        )
-    rows = [list(chain.from_iterable(cells[start : start + COLUMNS])) for start in range(0, len(cells), COLUMNS)]
-    return pictures.sheet([row for row in rows if len(row) == len(rows[0])])
 
 
 def to_tree(found: list[Found], scored: Score, drawn: Drawn | None, say: Callable[[str], object]) -> dict:

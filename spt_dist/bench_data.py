@@ -138,10 +138,11 @@ class PublishedFeed:
     def __init__(self, photos: list[Photo], sigma_px: float, batch: int, workers: int, samples: int):
         count = min(len(photos), max(1, samples // batch) * batch)
         pairs = PublishedPairs(photos[:count], sigma_px)
-        self.loader = DataLoader(
-            pairs, batch, num_workers=workers, multiprocessing_context="spawn", persistent_workers=True,
-            worker_init_fn=_begin_worker,
-        )  # fmt: skip
+        with warnings.catch_warnings(action="ignore"):  # more workers than cores: that is asked
+            self.loader = DataLoader(
+                pairs, batch, num_workers=workers, multiprocessing_context="spawn", persistent_workers=True,
+                worker_init_fn=_begin_worker,
+            )  # fmt: skip
         self.samples = count
 
     def __call__(self) -> Round:

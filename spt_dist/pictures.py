@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from spt_dist.body import HEAD_JOINTS, LABEL_COLOURS, Joint
+from spt_dist.body import HEAD_JOINTS, LABEL_COLOURS, Joint, Label
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
 
@@ -24,6 +24,7 @@ GUTTER = 10  # px
 LINE, LETTER = 1.5, 0.55  # of a text: its lines' distance, its letters' usual width; in font sizes
 JPEG_QUALITY = 95  # of every JPEG that is written
 INK, PALE_INK, EDGE = (32, 36, 44), (112, 118, 130), (222, 225, 230)
+DIMMED, PAINT = 0.65, 0.6  # of a photo's light under what is drawn over it; how much a parsing map covers of it
 BACKDROPS = {"dark": (27, 30, 39), "light": (247, 248, 250)}
 
 # Right side warm, left side cool, middle grey; arms brighter than legs, so that crossed limbs can be told apart.
@@ -86,7 +87,33 @@ def skeleton_picture(
 def parsing_picture(labels: UInt8[np.ndarray, "h w"], *, height: int | None = None) -> Picture:
     """The parsing map in `body.LABEL_COLOURS`, its pixels enlarged to `height` without blending."""
     picture = np.asarray(LABEL_COLOURS, np.uint8)[labels]
-    return picture if height is None else _enlarge(picture, height, cv2.INTER_NEAREST)
+    return picture if height is None else at_height(picture, height, cv2.INTER_NEAREST)
+
+
+def at_height(picture: Picture, height: int, interpolation: int = cv2.INTER_CUBIC) -> Picture:
+    """The picture at another height, its aspect kept; `interpolation` is for a larger one."""
+    h, w = picture.shape[:2]
+    if h == height:
+        return picture
+    size = (round(w * height / h), height)
+    enlarged = cv2.resize(picture, size, interpolation=interpolation if height > h else cv2.INTER_AREA)
+    return np.asarray(enlarged, np.uint8)
+
+
+def posed_picture(photo: Picture, joints: Float[np.ndarray, "18 3"], *, height: int) -> Picture:
+    """The skeleton over its photo, which is dimmed; joints are in px of the photo."""
+    shown, size = at_height(photo, height), (photo.shape[0], photo.shape[1])
+    limbs = skeleton_picture(joints, size, height=height)
+    drawn = (limbs != BACKDROPS["dark"]).any(2, keepdims=True)
+    return np.where(drawn, limbs, (DIMMED * shown).astype(np.uint8))
+
+
+def painted_picture(photo: Picture, labels: UInt8[np.ndarray, "h w"], *, height: int) -> Picture:
+    """The parsing map over its photo, whose background is dimmed."""
+    shown = at_height(photo, height)
+    there = cv2.resize(labels, shown.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    painted = PAINT * parsing_picture(np.asarray(there, np.uint8)) + (1 - PAINT) * shown
+    return np.where(np.asarray(there)[..., None] > Label.BACKGROUND, painted, DIMMED * shown).astype(np.uint8)
 
 
 def view_label(joints: Float[np.ndarray, "18 3"]) -> Literal["front", "back", "side", "unknown"]:
@@ -125,7 +152,7 @@ def grid(rows: Sequence[Sequence[Picture]], headings: Sequence[str], row_heading
     if row_headings and len(row_headings) != len(rows):
         raise ValueError(f"`row_headings` has {len(row_headings)} texts but `rows` has {len(rows)}")
     height = max(cell_height(picture.shape[:2]) for row in rows for picture in row)
-    cells = [[_enlarge(picture, height, cv2.INTER_CUBIC) for picture in row] for row in rows]
+    cells = [[at_height(picture, height, cv2.INTER_CUBIC) for picture in row] for row in rows]
     widths = [max(row[column].shape[1] for row in cells) for column in range(len(headings))]
     font_px = max(15, height // 15)
     wrapped = [_wrap(heading, width, font_px) for heading, width in zip(headings, widths, strict=True)]
@@ -154,7 +181,7 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
     height = max(cell_height(picture.shape[:2]) for row in rows for picture in row)
     gap, stacked = GUTTER // 2, []
     for row in rows:
-        cells = [_enlarge(picture, height, cv2.INTER_CUBIC) for picture in row]
+        cells = [at_height(picture, height, cv2.INTER_CUBIC) for picture in row]
         spaced = [each for cell in cells for each in (cell, np.full((height, gap, 3), 255, np.uint8))][:-1]
         line = np.concatenate(spaced, axis=1)
         stacked += [line, np.full((gap, line.shape[1], 3), 255, np.uint8)]
@@ -174,15 +201,6 @@ def inline(content: bytes) -> str:
     """The `data:` address of a PNG's or JPEG's bytes, for pages that need nothing beside them."""
     kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _enlarge(picture: Picture, height: int, interpolation: int) -> Picture:
-    h, w = picture.shape[:2]
-    if h == height:
-        return picture
-    size = (round(w * height / h), height)
-    enlarged = cv2.resize(picture, size, interpolation=interpolation if height > h else cv2.INTER_AREA)
-    return np.asarray(enlarged, np.uint8)
 
 
 def _wrap(text: str, width_px: int, font_px: int) -> str:

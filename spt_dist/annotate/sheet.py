@@ -6,14 +6,11 @@ import cv2
 import numpy as np
 
 from spt_dist.annotate.folder import Seen
-from spt_dist.body import Label
-from spt_dist.pictures import BACKDROPS, CELL_HEIGHT, Picture, grid, parsing_picture, skeleton_picture
+from spt_dist.pictures import BACKDROPS, CELL_HEIGHT, Picture, grid, painted_picture, posed_picture
 
 MOST = 24  # photos of a sheet
 ACROSS = 4  # photos side by side
 CELL = (2 * CELL_HEIGHT, round(1.5 * CELL_HEIGHT))  # height, width in px; photos lie in its middle
-DIMMED = 0.75  # of the photo's light under a skeleton
-PAINT = 0.65  # how much the map covers
 
 
 def draw_sheet(seen: Sequence[Seen]) -> Picture:
@@ -27,22 +24,15 @@ def draw_sheet(seen: Sequence[Seen]) -> Picture:
 def _cells(each: Seen) -> tuple[Picture, Picture]:
     height, width = each.photo.shape[:2]
     scale = min(CELL[0] / height, CELL[1] / width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    photo = cv2.resize(each.photo, size[::-1], interpolation=cv2.INTER_AREA)
-    joints = each.found.joints.copy()
-    joints[:, :2] = (joints[:, :2] + 0.5) * (size[1] / width, size[0] / height) - 0.5
-    skeleton = skeleton_picture(joints, size)
-    drawn = (skeleton != BACKDROPS["dark"]).any(-1, keepdims=True)
-    posed = np.where(drawn, skeleton, (DIMMED * photo).astype(np.uint8))
+    shown = max(1, int(height * scale))
+    posed = posed_picture(each.photo, each.found.joints, height=shown)
     x0, y0, x1, y1 = (round(float(value) * scale) for value in each.found.box)
     posed = cv2.rectangle(posed.copy(), (x0, y0), (x1, y1), BACKDROPS["light"], 1)
-    labels = cv2.resize(each.found.labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    painted = PAINT * parsing_picture(labels) + (1 - PAINT) * photo
-    mapped = np.where((labels == Label.BACKGROUND)[..., None], photo, painted.astype(np.uint8))
-    return _padded(posed), _padded(mapped)
+    return _padded(np.asarray(posed, np.uint8)), _padded(painted_picture(each.photo, each.found.labels, height=shown))
 
 
 def _padded(picture: np.ndarray) -> Picture:
+    picture = picture[:, : CELL[1]]  # a strip of a px in height is wider
     free = np.array(CELL) - picture.shape[:2]
     (top, left), (bottom, right) = free // 2, free - free // 2
     white = (255.0, 255.0, 255.0)

@@ -4,14 +4,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-from spt_dist.body import LABEL_COLOURS, Joint, Label
+from spt_dist.body import Joint
 from spt_dist.data.schema import Sample
 from spt_dist.data_report.facts import Facts
-from spt_dist.pictures import BACKDROPS, Picture, inline, skeleton_picture
+from spt_dist.pictures import Picture, at_height, inline, painted_picture, posed_picture, skeleton_picture
 
 HEIGHT, POSE_HEIGHT, HEAT_HEIGHT, GAP_PX = 224, 150, 120, 6
 QUALITY = 82
-MAP_SHARE, DIMMED = 0.6, 0.65  # of the parsing map over the photo; of the photo under joints
 POSE_FRAME, POSE_CENTRE = (5.6, 3.6), (2.5, 1.8)  # (height, width), (y, x) of the torso's centre; torso lengths
 HEAT_ROWS = 48  # cells of a heat map
 
@@ -22,32 +21,17 @@ def jpeg(picture: Picture) -> str:
     return inline(encoded.tobytes())
 
 
-def at_height(picture: Picture, height: int = HEIGHT) -> Picture:
-    """The picture at the height at which it is shown."""
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    how = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
-
-
 def sample_strip(sample: Sample) -> str:
     """A sample as it is, with its joints, and with its parsing map."""
-    photo = at_height(sample.image)
-    size = (sample.labels.shape[0], sample.labels.shape[1])
-    limbs = at_height(skeleton_picture(sample.joints, size, height=HEIGHT))[:, : photo.shape[1]]
-    drawn = (limbs != BACKDROPS["dark"]).any(2, keepdims=True)
-    posed = np.where(drawn, limbs, (photo * DIMMED).astype(np.uint8))
-    height, width = photo.shape[:2]
-    labels = np.asarray(cv2.resize(sample.labels, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
-    colours = np.asarray(LABEL_COLOURS, np.float32)[labels]
-    mixed = (MAP_SHARE * colours + (1 - MAP_SHARE) * photo).astype(np.uint8)
-    parsed = np.where(labels[..., None] > Label.BACKGROUND, mixed, (photo * DIMMED).astype(np.uint8))
-    return jpeg(np.concatenate((photo, posed, parsed), axis=1))
+    posed = posed_picture(sample.image, sample.joints, height=HEIGHT)
+    painted = painted_picture(sample.image, sample.labels, height=HEIGHT)
+    return jpeg(np.concatenate((at_height(sample.image, HEIGHT), posed, painted), axis=1))
 
 
 def side_by_side(one: Sample, other: Sample) -> str:
     """Two pictures, to be compared."""
     gap = np.full((HEIGHT, GAP_PX, 3), 255, np.uint8)
-    return jpeg(np.concatenate((at_height(one.image), gap, at_height(other.image)), axis=1))
+    return jpeg(np.concatenate((at_height(one.image, HEIGHT), gap, at_height(other.image, HEIGHT)), axis=1))
 
 
 def pose_picture(joints: Float32[np.ndarray, "18 3"], xy: Float[np.ndarray, "18 2"]) -> str:

@@ -16,6 +16,7 @@ from spt_dist.data_report import drawing
 from spt_dist.data_report.facts import Facts
 from spt_dist.data_report.looking import Look
 from spt_dist.data_report.rejected import PICTURED, Sources
+from spt_dist.pictures import at_height
 
 TEMPLATE, STYLE = "page.html", "report.css"
 SAMPLES, PAIRS, FAR = 6, 12, 6  # shown, of a split
@@ -65,7 +66,7 @@ def _rejected(tree: dict[str, Any], sources: Sources) -> list[dict[str, Any]]:
     for kind in tree["kinds"]:
         photos = [(line["id"], sources.photo(line)) for line in kind["listed"][:PICTURED]]
         shown = [
-            {"id": name, "image": drawing.jpeg(drawing.at_height(photo, drawing.POSE_HEIGHT))}
+            {"id": name, "image": drawing.jpeg(at_height(photo, drawing.POSE_HEIGHT))}
             for name, photo in photos
             if photo is not None
         ]

@@ -5,12 +5,15 @@ distance over the joints that both show. From `NEAR` on two poses clearly differ
 training sample counts as met, since training mirrors.
 """
 
+import warnings
 from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int64
+from scipy.cluster.vq import kmeans2
+from scipy.spatial.distance import cdist
 
 from spt_dist.body import Joint
 from spt_dist.data.pairs import CLEARLY_OTHER, Poses, distances, normalised
@@ -117,8 +120,10 @@ def map_poses(facts: Facts, seed: int) -> Map:
     values, vectors = np.linalg.eigh(centred.T @ centred)
     first, second = vectors[:, -1], vectors[:, -2]
     total = max(float(values.sum()), 1e-12)
-    centres = _cluster(points, seed)
-    apart = _apart(points, centres)
+    wanted = min(TYPICAL, len(np.unique(points, axis=0)))
+    with warnings.catch_warnings(action="ignore"):  # of a centre that nobody is nearest to: it is left out below
+        centres, _ = kmeans2(points, wanted, ROUNDS, minit="++", rng=np.random.default_rng(seed))
+    apart = cdist(points, centres, "sqeuclidean")
     kind = apart.argmin(1)
     order = np.argsort(-np.bincount(kind, minlength=len(centres)), kind="stable")
     order = order[np.isin(order, kind)]
@@ -128,26 +133,6 @@ def map_poses(facts: Facts, seed: int) -> Map:
     rank[order] = range(len(order))
     explain = (round(float(values[-1]) / total, 4), round(float(values[-2]) / total, 4))
     return Map(centred @ np.stack((first, second), 1), explain, rank[kind], typical)
-
-
-def _cluster(points: Float[np.ndarray, "n d"], seed: int) -> Float[np.ndarray, "k d"]:
-    """Centres by k-means, begun far apart (k-means++)."""
-    chance = np.random.default_rng(seed)
-    centres = points[[chance.integers(len(points))]]
-    while len(centres) < min(TYPICAL, len(points)):
-        apart = _apart(points, centres).min(1)
-        if apart.sum() <= 1e-9:
-            break
-        centres = np.concatenate((centres, points[[chance.choice(len(points), p=apart / apart.sum())]]))
-    for _ in range(ROUNDS):
-        kind = _apart(points, centres).argmin(1)
-        centres = np.stack([points[kind == k].mean(0) if (kind == k).any() else c for k, c in enumerate(centres)])
-    return centres
-
-
-def _apart(points: Float[np.ndarray, "n d"], centres: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "n k"]:
-    squares = (points**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * points @ centres.T
-    return np.maximum(squares, 0)
 
 
 def kinds(facts: Facts, found: Map) -> list[dict[str, Any]]:

@@ -132,8 +132,13 @@ def check(limits: config.Serve) -> None:
             raise ValueError(f"{must}, else {consequence}; raise it: --set serve.{larger}={low:g}")
     if limits.keys:
         KeyFile.read(Path(limits.keys))
-    if limits.annotator not in (box.NAME, box.OFF) and not Path(limits.annotator).exists():
-        raise ValueError(f"`serve.annotator` = {limits.annotator} is no file; give box, off, or a TOML of models")
+    if limits.annotator not in (box.NAME, box.OFF):
+        from spt_dist.annotate.choice import open_annotator  # torch and ONNX Runtime, where they are asked for
+
+        try:
+            open_annotator(limits.annotator)
+        except ValueError as error:
+            raise ValueError(f"`serve.annotator`: {error}") from None
     Sealer(limits.provenance, limits.identity)
     if limits.log and not Path(limits.log).absolute().parent.is_dir():
         raise ValueError(f"`serve.log` = {limits.log} lies in no folder that is there; make it first")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spt_dist.verbs.bench import JsonFile, Repeats, Side, bench_app, write_json
-from spt_dist.verbs.shared import size_px
+from spt_dist.verbs.shared import Models, size_px
 
 CONFIGS = "configs/deepfashion_256.toml,configs/market_128x64.toml"
 
@@ -139,19 +139,21 @@ def bench_annotate(
     folder: Annotated[Path, typer.Argument(help="Photos with img/, parsing/, keypoints.csv, as `spt pack` reads.")],
     split: Annotated[str, typer.Option(help="Whose pictures, by the folder's lists.")] = "test",
     most: Annotated[int | None, typer.Option(min=1, help="The first ones only.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Of an annotator's run; the box's without.")] = None,
+    models: Models = "box",
     draw: Annotated[bool, typer.Option(help="Draw people from what is known and from what was found.")] = True,
     sheet: Annotated[Path | None, typer.Option(help="Show the first 24: .png or .jpg.")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Score our annotator on photos whose joints and parsing maps are known, from the raw photo on."""
+    """Score an annotator on photos whose joints and parsing maps are known, from the raw photo on."""
     from rich.console import Console
 
     from spt_dist import bench_annotate, pictures
-    from spt_dist.annotate.own import OwnAnnotator
+    from spt_dist.annotate.choice import open_annotator
+    from spt_dist.annotate.folder import Seen
+    from spt_dist.annotate.sheet import MOST, draw_sheet
     from spt_dist.infer import Predictor
 
-    annotator = OwnAnnotator.load(weights)
+    annotator = open_annotator(models)
     found = list(bench_annotate.find(annotator, folder, split, most))
     scored = bench_annotate.score_found(found)
     drawn = bench_annotate.draw_found(Predictor.load(), found) if draw else None
@@ -159,6 +161,6 @@ def bench_annotate(
     for table in bench_annotate.to_tables(found, scored, drawn):
         Console(width=120).print(table)
     if sheet:
-        pictures.save(bench_annotate.to_sheet(found, 24), sheet)
+        pictures.save(draw_sheet([Seen(each.sample.image, each.made) for each in found[:MOST]]), sheet)
     if json_file:
         write_json(json_file, {"annotator": annotator.name, "folder": folder.name, "split": split} | tree)

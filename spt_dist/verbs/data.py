@@ -1,5 +1,6 @@
 """Verbs that make and pack data."""
 
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -53,20 +54,11 @@ def pack(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what a broken-off packing has left.")] = False,
 ) -> None:
     """Validate the samples of one or more folders and write them as WebDataset shards with a manifest."""
-    from contextlib import nullcontext
-
     from spt_dist.data.importers import count_samples, read_rows, splits
     from spt_dist.data.pack import REJECTED, WAVE, pack_rows
-    from spt_dist.data.search.run import here
 
     rows = chain.from_iterable(read_rows(folder, split) for folder in folders for split in splits(folder))
-    if launcher == "ray":
-        from spt_dist.data.search.distributed import ray_mapper
-
-        placed = ray_mapper(workers)
-    else:
-        placed = nullcontext(here)
-    with placed as mapper, bar("packing") as progress:
+    with _mapper(launcher, workers) as mapper, bar("packing") as progress:
         manifest = pack_rows(
             rows,
             out,
@@ -105,23 +97,14 @@ def pairs(
     sheet: Annotated[Path | None, typer.Option(help="Draw some pairs: .png or .jpg.")] = None,
 ) -> None:
     """Find, for every sample, the parsing maps of others that fit best: pseudo labels for H_S (data.pseudo_pairs)."""
-    from contextlib import nullcontext
-
     from spt_dist.data.search.people import Settings
-    from spt_dist.data.search.run import here
 
     if out is None and not check:
         raise ValueError("nothing to do: name an index with `-o pairs.parquet`, or compare with `--check 100`")
     if sheet is not None and out is None:
         raise ValueError(f"`--sheet {sheet}` draws an index: name it with `-o pairs.parquet`")
     settings = Settings(k, keep, pool, min_pose_distance, map_height, seed)
-    if launcher == "ray":
-        from spt_dist.data.search.distributed import ray_mapper
-
-        placed = ray_mapper(workers)
-    else:
-        placed = nullcontext(here)
-    with placed as mapper:
+    with _mapper(launcher, workers) as mapper:
         if out is not None:
             _search(shards, out, settings, split, block, mapper)
         if check:
@@ -132,6 +115,17 @@ def pairs(
 
         pictures.save(draw_sheet(out, shards), sheet)
         typer.echo(f"{sheet}: score and pose distance of each match stand beside its row")
+
+
+def _mapper(launcher: Literal["local", "ray"], workers: int) -> AbstractContextManager["Mapper"]:
+    """Who works: processes on Ray, or this one."""
+    if launcher == "ray":
+        from spt_dist.data.search.distributed import ray_mapper
+
+        return ray_mapper(workers)
+    from spt_dist.data.search.run import here
+
+    return nullcontext(here)
 
 
 def _search(shards: Path, out: Path, settings: "Settings", split: str, block: int, mapper: "Mapper") -> None:

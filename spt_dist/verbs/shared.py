@@ -35,7 +35,10 @@ Weights = Annotated[
     Literal["last", "best"], typer.Option(help="The run's last weights, or the best by `train.best_metric`.")
 ]
 Models = Annotated[
-    str, typer.Option(help=f"Who annotates raw photos: `{box.NAME}`, or the TOML of your ONNX models.", metavar="TOML")
+    str,
+    typer.Option(
+        help=f"Who annotates: `{box.NAME}`, the TOML of your ONNX models, or a run's weights.", metavar="TOML"
+    ),
 ]
 Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
 

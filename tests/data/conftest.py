@@ -10,6 +10,7 @@ import pytest
 from spt_dist.body import MISSING, Label
 from spt_dist.data.pack import pack
 from spt_dist.data.schema import Sample
+from spt_dist.data.synthetic import draw_folder
 
 SIZE = (24, 16)
 
@@ -54,3 +55,11 @@ def packed(tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return run
+
+
+@pytest.fixture(scope="session")
+def people40(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drawn people at 32x16 px, 40 to learn from: to be copied, not to be changed."""
+    folder = tmp_path_factory.mktemp("drawn") / "people"
+    draw_folder(folder, 40, (32, 16), 0, 4, 4)
+    return folder

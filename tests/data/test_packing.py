@@ -1,4 +1,4 @@
-"""Packing in blocks: resumed, shared out, balanced, without copies, and on storage that is no disk."""
+"""Packing in blocks: resumed, shared out, balanced, and on storage that is no disk."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from storage import s3_bucket
@@ -26,18 +25,9 @@ from spt_dist.data.pipeline import read_split
 from spt_dist.data.schema import DataError
 from spt_dist.data.search.run import here
 from spt_dist.data.storage import Storage
-from spt_dist.data.synthetic import draw_folder
 
 SIZE = (32, 16)
-PEOPLE = 40
 TAR_RECORD = 10_240  # a tar is filled up to a multiple of it
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn") / "people"
-    draw_folder(folder, PEOPLE, SIZE, 0, 4, 4)
-    return folder
 
 
 @pytest.fixture
@@ -45,8 +35,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(packing, "BLOCK", 8)
 
 
-def rows(folder, splits=("train", "val")):
-    return [row for split in splits for row in read_rows(folder, split)]
+def rows(folder):
+    return [row for split in ("train", "val") for row in read_rows(folder, split)]
 
 
 def content(folder):
@@ -71,8 +61,8 @@ def breaking(after):
 
 
 @pytest.mark.parametrize("wave", [1, 3])
-def test_a_resumed_packing_gives_the_bytes_of_an_unbroken_one(people, tmp_path, small_blocks, wave):
-    given = rows(people)
+def test_a_resumed_packing_gives_the_bytes_of_an_unbroken_one(people40, tmp_path, small_blocks, wave):
+    given = rows(people40)
     pack_rows(given, tmp_path / "whole", SIZE, "whole", duplicates="drop")
     with pytest.raises(KeyboardInterrupt):
         pack_rows(given, tmp_path / "out", SIZE, "whole", duplicates="drop", mapper=breaking(4), wave=wave)
@@ -94,17 +84,19 @@ def test_a_resumed_packing_gives_the_bytes_of_an_unbroken_one(people, tmp_path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
 
 
-def test_rows_and_samples_give_the_same_bytes(people, tmp_path, small_blocks):
-    pack_rows(rows(people), tmp_path / "rows", SIZE, "whole")
-    pack((sample for split in ("train", "val") for sample in read_folder(people, split)), tmp_path / "s", SIZE, "whole")
+def test_rows_and_samples_give_the_same_bytes(people40, tmp_path, small_blocks):
+    pack_rows(rows(people40), tmp_path / "rows", SIZE, "whole")
+    pack(
+        (sample for split in ("train", "val") for sample in read_folder(people40, split)), tmp_path / "s", SIZE, "whole"
+    )
     assert content(tmp_path / "rows") == content(tmp_path / "s")
 
 
-def test_other_settings_and_changed_pictures_are_not_resumed(people, tmp_path, small_blocks):
+def test_other_settings_and_changed_pictures_are_not_resumed(people40, tmp_path, small_blocks):
     own = tmp_path / "own"
     own.mkdir()
-    for path in people.rglob("*"):
-        target = own / path.relative_to(people)
+    for path in people40.rglob("*"):
+        target = own / path.relative_to(people40)
         target.mkdir(exist_ok=True) if path.is_dir() else target.write_bytes(path.read_bytes())
     with pytest.raises(KeyboardInterrupt):
         pack_rows(rows(own), tmp_path / "out", SIZE, "whole", mapper=breaking(2))
@@ -127,7 +119,7 @@ def test_other_settings_and_changed_pictures_are_not_resumed(people, tmp_path, s
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_a_killed_packing_goes_on(people, tmp_path, small_blocks):
+def test_a_killed_packing_goes_on(people40, tmp_path, small_blocks):
     """SIGKILL in mid-pack, at whatever instruction it meets."""
     out, work = tmp_path / "out", tmp_path / ".out.blocks" / "blocks"
     script = (
@@ -136,25 +128,25 @@ def test_a_killed_packing_goes_on(people, tmp_path, small_blocks):
         "rows = [row for split in ('train', 'val') for row in read_rows(sys.argv[1], split)]\n"
         "p.pack_rows(rows, sys.argv[2], (32, 16), 'whole', duplicates='drop')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, str(people), str(out)])
+    process = subprocess.Popen([sys.executable, "-c", script, str(people40), str(out)])
     while process.poll() is None and len(list(work.glob("*.json"))) < 2:
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not out.exists()
-    pack_rows(rows(people), out, SIZE, "whole", duplicates="drop", resume=True)
-    pack_rows(rows(people), tmp_path / "whole", SIZE, "whole", duplicates="drop")
+    pack_rows(rows(people40), out, SIZE, "whole", duplicates="drop", resume=True)
+    pack_rows(rows(people40), tmp_path / "whole", SIZE, "whole", duplicates="drop")
     assert content(out) == content(tmp_path / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_ray_gives_the_bytes_of_one_process(people, tmp_path, small_blocks):
+def test_ray_gives_the_bytes_of_one_process(people40, tmp_path, small_blocks):
     from spt_dist.data.search.distributed import ray_mapper
 
-    pack_rows(rows(people), tmp_path / "here", SIZE, "whole", duplicates="drop")
+    pack_rows(rows(people40), tmp_path / "here", SIZE, "whole", duplicates="drop")
     with ray_mapper(2) as mapper:
-        pack_rows(rows(people), tmp_path / "ray", SIZE, "whole", duplicates="drop", mapper=mapper, wave=packing.WAVE)
+        pack_rows(rows(people40), tmp_path / "ray", SIZE, "whole", duplicates="drop", mapper=mapper, wave=packing.WAVE)
     assert content(tmp_path / "ray") == content(tmp_path / "here")
 
 
@@ -178,13 +170,13 @@ def test_shards_of_very_unequal_samples_weigh_the_same(person, tmp_path):
     assert len(list(read_split(tmp_path / "out", "train"))) == 96
 
 
-def test_blocks_that_are_forgotten_are_closed(people, tmp_path, monkeypatch):
+def test_blocks_that_are_forgotten_are_closed(people40, tmp_path, monkeypatch):
     """Or a million samples end in `Too many open files`."""
     monkeypatch.setattr(packing, "BLOCK", 1)
     monkeypatch.setattr(deal, "OPEN_BLOCKS", 2)
     opened, write = [], Storage.write
     monkeypatch.setattr(Storage, "write", lambda *words: opened.append(_opened_below(tmp_path)) or write(*words))
-    pack_rows(rows(people), tmp_path / "out", SIZE, "whole", shard_samples=5)
+    pack_rows(rows(people40), tmp_path / "out", SIZE, "whole", shard_samples=5)
     assert 1 <= max(opened) <= 4
 
 
@@ -209,85 +201,12 @@ def test_equal_samples_are_cut_by_count():
     assert cut(np.full(67, 3072), 8) == [67 * number // 8 for number in range(9)]
 
 
-def photo(rng):
-    """Something like a photo: large shapes and a little noise."""
-    coarse = cv2.resize(rng.integers(0, 256, (6, 5, 3)).astype(np.float32), (64, 96), interpolation=cv2.INTER_CUBIC)
-    return (coarse + rng.normal(0, 4, coarse.shape)).clip(0, 255).astype(np.uint8)
-
-
-def recompressed(image):
-    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
-
-
-def test_copies_are_left_out_and_the_training_set_gives_way(person, tmp_path):
-    rng, size = np.random.default_rng(3), (96, 64)
-    some = [dataclasses.replace(person(f"p{seed}", seed, size), image=photo(rng)) for seed in range(12)]
-
-    def again(of, name, **changes):
-        return dataclasses.replace(some[of], id=name, image=recompressed(some[of].image), **changes)
-
-    moved = dataclasses.replace(some[4], id="other-pose", joints=person("x", 77, size).joints)
-    known = [dataclasses.replace(some[5], id=name, identity=name) for name in ("ann", "bea")]
-    given = [*some, again(0, "a-copy"), again(1, "leak", split="test"), again(1, "b", split="val"), moved, *known[1:]]
-    given[5] = known[0]
-    manifest = pack(given, tmp_path / "out", size, "whole", duplicates="drop", max_rejected=0.0)
-    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
-    assert [(line["id"], line["split"], line["reason"]) for line in lines] == [
-        ("p0", "train", "near-duplicate of `a-copy`"),
-        ("p1", "train", "near-duplicate of `leak` of `test`"),
-        ("b", "val", "near-duplicate of `leak` of `test`"),
-    ]
-    assert (manifest.duplicates, manifest.leaks, manifest.rejected) == (3, 2, 3)
-    assert Manifest.load(tmp_path / "out").duplicates == 3
-    kept = pack(given, tmp_path / "all", size, "whole")
-    assert (kept.duplicates, kept.leaks, kept.rejected) == (None, None, 0)
-    assert pack(given[::-1], tmp_path / "back", size, "whole", duplicates="drop").data_hash == manifest.data_hash
-
-
-def test_drawn_people_are_no_copies_of_each_other(people, tmp_path):
-    given = rows(people, ("train", "val", "test"))
-    manifest = pack_rows(given, tmp_path / "out", SIZE, "whole", duplicates="drop")
-    assert manifest.duplicates == 0
-    assert manifest.data_hash == pack_rows(given, tmp_path / "kept", SIZE, "whole").data_hash
-
-
-def test_photos_that_are_there_twice_are_found(data, tmp_path):
-    """Of these real photos seven are there twice, cut and annotated differently; three of them would leak."""
-    twice = "0078 0984 0183 0730 0197 0671 0223 0616 0594 0722 0692 0732 0907 0990"
-    names = {*twice.split(), *(f"{number:04d}" for number in range(3, 998, 50))}
-    given = [row for row in rows(data / "ccp256", ("train", "val", "test")) if row.id.removeprefix("ccp_") in names]
-    manifest = pack_rows(given, tmp_path / "out", (64, 48), "person", duplicates="drop")
-    lines = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
-    assert {line["id"].removeprefix("ccp_"): line["reason"].split("`")[1].removeprefix("ccp_") for line in lines} == {
-        "0078": "0984", "0692": "0732", "0907": "0990",  # of test and val
-        "0730": "0183", "0671": "0197", "0616": "0223", "0722": "0594",
-    }  # fmt: skip
-    assert {line["split"] for line in lines} == {"train"}
-    assert (manifest.duplicates, manifest.leaks) == (7, 3)
-
-
-def test_the_verb_says_what_was_left_out_and_goes_on(people, tmp_path, capfd):
-    from spt_dist.cli import app
-
-    copy = tmp_path / "copy"
-    draw_folder(copy, 8, SIZE, 0, 0, 0)  # the first of the same people
-    for path in [*(copy / "img").iterdir(), *(copy / "parsing").iterdir()]:
-        path.rename(path.with_stem(f"again-{path.stem}"))
-    for name in ("keypoints.csv", "train.txt", "identities.csv"):
-        lines = (copy / name).read_text().splitlines()
-        head = [line for line in lines if line.startswith("name")]
-        (copy / name).write_text("\n".join([*head, *(f"again-{line}" for line in lines if line not in head)]) + "\n")
-    words = ["pack", people, copy, "-o", tmp_path / "out", "--size", "32x16", "--frame", "whole", "--resume"]
-    app([str(word) for word in words], standalone_mode=False)
-    assert "8 show a picture that is there already, 0 across splits" in capfd.readouterr().out
-
-
-def test_a_million_is_the_largest_run_by_a_factor(people):
+def test_a_million_is_the_largest_run_by_a_factor(people40):
     from spt_dist.data.packing.cost import Cost, Point, repeated
 
-    found = list(repeated(people, 100))
+    found = list(repeated(people40, 100))
     assert len({row.id for row in found}) == 100
-    assert found[PEOPLE].files == found[0].files
+    assert found[40].files == found[0].files
     points = [Point(1000, 4.0, 3.0, 50, 90_000, 1), Point(9000, 30.0, 18.0, 50, 170_000, 1)]
     cost = Cost(points, 0.001, 0.04)
     assert cost.core_hours == pytest.approx(1e6 * 0.003 / 3600)
@@ -303,22 +222,22 @@ def test_a_manifest_of_before_loads(packed):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_shards_on_s3_are_the_same_and_are_read_from_there(people, tmp_path, monkeypatch, small_blocks):
+def test_shards_on_s3_are_the_same_and_are_read_from_there(people40, tmp_path, monkeypatch, small_blocks):
     monkeypatch.setenv("SPT_CACHE", str(tmp_path / "cache"))
-    local = pack_rows(rows(people), tmp_path / "local", SIZE, "whole", duplicates="drop")
+    local = pack_rows(rows(people40), tmp_path / "local", SIZE, "whole", duplicates="drop")
     with s3_bucket(monkeypatch) as address:
         out = address("data/shards")
         with pytest.raises(KeyboardInterrupt):
-            pack_rows(rows(people), out, SIZE, "whole", duplicates="drop", mapper=breaking(3))
+            pack_rows(rows(people40), out, SIZE, "whole", duplicates="drop", mapper=breaking(3))
         with pytest.raises(DataError, match=r"no shards at `s3://"):
             Manifest.load(out)
-        pack_rows(rows(people), out, SIZE, "whole", duplicates="drop", resume=True)
+        pack_rows(rows(people40), out, SIZE, "whole", duplicates="drop", resume=True)
         there = Storage(out)
         for name, wanted in content(tmp_path / "local").items():
             assert hashlib.sha256(there.read(name)).hexdigest() == wanted
         assert not there.hidden(".blocks").exists()
         with pytest.raises(DataError, match="exists"):
-            pack_rows(rows(people), out, SIZE, "whole")
+            pack_rows(rows(people40), out, SIZE, "whole")
 
         manifest = Manifest.load(out)
         assert manifest.data_hash == local.data_hash

@@ -52,12 +52,14 @@ def test_contradicting_limits_are_refused(app, values, words):
         app.check(config.Serve(**values))
 
 
-def test_files_that_are_not_there_are_refused_before_anything_starts(app, tmp_path):
+def test_files_that_cannot_be_used_are_refused_before_anything_starts(app, tmp_path):
     (tmp_path / "chain.pem").write_text("half an identity")
+    (tmp_path / "broken.toml").write_text("[pose]\nfile = 'pose.onnx'\n")
     for key, value, words in (
         ("keys", "keys.json", "is no key file"),
         ("log", "nowhere/endpoint.jsonl", "lies in no folder"),
-        ("annotator", "models.toml", "is no file; give box, off"),
+        ("annotator", "models.toml", "is no annotator; give box, off"),
+        ("annotator", "broken.toml", r"`serve\.annotator`: .*broken\.toml"),
         ("identity", "", "lacks"),
     ):
         with pytest.raises((ValueError, OSError), match=words):
