@@ -3,7 +3,7 @@
 The GPU's pace is `spt plan`'s for one device, the hungriest stage of the curriculum, without its own guess of the
 input: counted operations, assumed shares of published peaks, **unmeasured on a GPU**. A core's pace is measured here.
 On a GPU scenes are built on the device, so of ours only reading counts: decoding, flipping and joining, on processors
-throughout (DALI would decode JPEGs on the GPU: less work for the cores, unmeasured).
+throughout (DALI decodes JPEGs on the GPU: fewer bytes, which are counted, and less work for the cores, unmeasured).
 """
 
 from collections.abc import Sequence

@@ -13,9 +13,9 @@ from rich.table import Table
 from spt_kernels import keep_memory
 
 from spt_dist import bench_data, config
-from spt_dist.bench_data import ALL, DECODERS, PUBLISHED, Feed, Found, OurFeed, PublishedFeed
+from spt_dist.bench_data import ALL, DALI, DECODERS, OPENCV, PUBLISHED, Feed, Found, OurFeed, PublishedFeed
 from spt_dist.bench_data_feed import GPU, GPUS, Cost, Feeding, feed, hungers
-from spt_dist.bench_data_published import PUBLISHED_BYTES, PUBLISHED_S
+from spt_dist.bench_data_published import PUBLISHED_BYTES, PUBLISHED_S, Photo
 from spt_dist.data.manifest import Manifest
 
 TARGET, GOAL, BYTES_TARGET = 20.0, 40.0, 0.01
@@ -54,9 +54,8 @@ def run(job: Job) -> dict[str, Any]:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(bench_data.on_cores(job.cores))
         shards = bench_data.shards_of(folder, job.size, job.data, job.shards, job.people)
-        photos, encoded = bench_data.photos_of(shards, folder / "files")
         sigma_px = config.Data().heatmap_sigma_px
-        prepared, crossing = bench_data.compare(shards, photos, sigma_px)
+        photos, moved = _moved(shards, folder / "files", sigma_px)
         named = _photos(job, Manifest.load(shards).splits["train"].samples)
         job.say(f"{named}; both ways prepare the same samples")
         feeds: dict[tuple[str, int], Feed] = {}
@@ -67,7 +66,6 @@ def run(job: Job) -> dict[str, Any]:
         most = max(workers for workers in job.workers if workers <= max(job.cores, min(job.workers)))
         feeds[ALL, most] = OurFeed(shards, job.batch, most, DECODERS[ALL], SAMPLES, everything=True)
         found = bench_data.measure(feeds, job.repeats, job.say)
-        moved = {"prepared": prepared, "crossing": crossing, "encoded": encoded}
         at_most = {way: each for (way, workers), each in found.items() if workers == most}
         feedings = _feedings(job, folder, at_most, moved)
     return {
@@ -88,6 +86,14 @@ def run(job: Job) -> dict[str, Any]:
         "gpu": {"name": GPU, "measured": False},
         "load": (before, os.getloadavg()[0]),
     }
+
+
+def _moved(shards: Path, folder: Path, sigma_px: float) -> tuple[list[Photo], dict[str, float]]:
+    """The photos for published in a new folder, and the bytes of a sample wherever it passes."""
+    photos, encoded = bench_data.photos_of(shards, folder)
+    prepared, crossing = bench_data.compare(shards, photos, sigma_px)
+    from_dali = bench_data.crossing_from_dali(photos, Manifest.load(shards).size)
+    return photos, {"prepared": prepared, "crossing": crossing, "crossing from dali": from_dali, "encoded": encoded}
 
 
 def _flat(each: Feeding) -> dict[str, Any]:
@@ -142,22 +148,21 @@ def _feedings(job: Job, folder: Path, found: dict[str, Found], moved: dict[str, 
 
 
 def _costs(found: dict[str, Found], moved: dict[str, float]) -> dict[str, Cost]:
-    ours = {way: Cost(found[way].cpu_s - found[way].scene_cpu_s, moved["crossing"]) for way in found if way in DECODERS}
-    ours.pop(ALL, None)
+    crossing = {OPENCV: moved["crossing"], DALI: moved["crossing from dali"]}
+    ours = {way: Cost(found[way].cpu_s - found[way].scene_cpu_s, crossing[way]) for way in found if way in crossing}
     return {PUBLISHED: Cost(found[PUBLISHED].cpu_s, moved["prepared"])} | ours
 
 
 def _measured_at(job: Job, folder: Path, size: tuple[int, int]) -> dict[str, Cost]:
     """The same people at another size, one worker."""
     shards = bench_data.shards_of(folder, size, job.data, job.shards, job.people)
-    photos, encoded = bench_data.photos_of(shards, folder / f"files-{size[0]}x{size[1]}")
     sigma_px = config.Data().heatmap_sigma_px
-    prepared, crossing = bench_data.compare(shards, photos, sigma_px)
+    photos, moved = _moved(shards, folder / f"files-{size[0]}x{size[1]}", sigma_px)
     feeds: dict[str, Feed] = {PUBLISHED: PublishedFeed(photos, sigma_px, PUBLISHED_BATCH, 1, PUBLISHED_SAMPLES)}
     for way in bench_data.decoders():
         feeds[way] = OurFeed(shards, job.batch, 1, DECODERS[way], SAMPLES)
     found = bench_data.measure(feeds, job.repeats, job.say)
-    return _costs(found, {"prepared": prepared, "crossing": crossing, "encoded": encoded})
+    return _costs(found, moved)
 
 
 def to_tables(tree: dict[str, Any]) -> list[Table]:
@@ -183,7 +188,8 @@ def to_tables(tree: dict[str, Any]) -> list[Table]:
     rows.caption = (
         f"bytes a sample: published prepares {moved['prepared'] / 1e6:.2f} MB ({PUBLISHED_BYTES / 1e6:g} MB and "
         f"{PUBLISHED_S:g} s were published's own); ours crosses with {moved['crossing'] / 1e6:.3f} MB, "
-        f"{moved['crossing / prepared']:.2%} of it (at most {moved['target']:.0%}), and reads "
+        f"{moved['crossing / prepared']:.2%} of it (at most {moved['target']:.0%}), with "
+        f"{moved['crossing from dali'] / 1e6:.3f} MB where DALI decodes on a GPU (counted, not run), and reads "
         f"{moved['encoded'] / 1e3:.1f} kB from the disk; load {tree['load'][0]:.1f} to {tree['load'][1]:.1f}"
     )
     return [rows, _curve_table(tree), *([_feeding_table(tree)] if tree["feeding"] else [])]

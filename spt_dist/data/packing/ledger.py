@@ -3,11 +3,13 @@
 Places count the entries of all blocks in the order of reading, the rejected ones too.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
+from sys import intern
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt64
+from jaxtyping import Bool, Int32, Int64, UInt64
 
 from spt_dist.body import Joint, Label
 from spt_dist.data.importers import Unreadable
@@ -27,11 +29,11 @@ class Ledger:
 
     ids: list[str]
     splits: list[str]
-    block: Int64[np.ndarray, "n"]
+    block: Int32[np.ndarray, "n"]
     offset: Int64[np.ndarray, "n"]
     sizes: Int64[np.ndarray, "n files"]
-    label_pixels: Int64[np.ndarray, "n labels"]
-    visible: Int64[np.ndarray, "n"]
+    label_pixels: Int32[np.ndarray, "n labels"]
+    visible: Int32[np.ndarray, "n"]
     rejected: dict[int, Unreadable]
     copied: frozenset[int] = frozenset()
     leaks: int = 0
@@ -62,19 +64,19 @@ def read_ledger(work: Storage, blocks: int, how: How) -> Ledger:
     ids, splits, rejected = [], [], {}
     columns: list[list[np.ndarray]] = []
     looks: list[np.ndarray] = []
-    seen: set[tuple[str, str]] = set()
+    seen: defaultdict[str, set[str]] = defaultdict(set)  # ids by split
     for number in range(blocks):
         entries = read_entries(work, number)
         for place, entry in enumerate(entries, start=len(ids)):
             reason = entry.reason
-            if reason is None and (entry.split, entry.id) in seen:
+            if reason is None and entry.id in seen[entry.split]:
                 reason = f"the id `{entry.id}` occurs twice in `{entry.split}`"
             if reason is not None:
                 rejected[place] = Unreadable(entry.id, reason, entry.split, entry.source)
             else:
-                seen.add((entry.split, entry.id))
+                seen[entry.split].add(entry.id)
         ids += [entry.id for entry in entries]
-        splits += [entry.split for entry in entries]
+        splits += [intern(entry.split) for entry in entries]
         columns.append(_columns(number, entries))
         looks.append(np.array([entry.likeness for entry in entries], np.uint64))
     if not columns:
@@ -89,11 +91,11 @@ def _columns(number: int, entries: list[Entry]) -> list[np.ndarray]:
     sizes = np.array([entry.sizes or (0,) * len(KEYS) for entry in entries], np.int64).reshape(-1, len(KEYS))
     ends = np.cumsum(sizes.sum(1))
     return [
-        np.full(len(entries), number),
+        np.full(len(entries), number, np.int32),
         ends - sizes.sum(1),
         sizes,
-        np.array([entry.label_pixels or (0,) * len(Label) for entry in entries], np.int64).reshape(-1, len(Label)),
-        np.array([entry.visible for entry in entries], np.int64),
+        np.array([entry.label_pixels or (0,) * len(Label) for entry in entries], np.int32).reshape(-1, len(Label)),
+        np.array([entry.visible for entry in entries], np.int32),
     ]
 
 
