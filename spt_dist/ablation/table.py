@@ -39,7 +39,7 @@ START, END = "<!-- ablation -->", "<!-- /ablation -->"
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Every variant over all pairs, then by view: means over seeds, and half the spread between the extreme ones."""
+    """Every variant over all pairs, then by view, folded: means over seeds, and half the extreme ones' distance."""
     seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
     lines = [
         "| | images | CPU s | " + " | ".join(f"{name} {_arrow(name)}" for name in COLUMNS) + " |",
@@ -49,7 +49,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         cells = [_spread(_values(rows, variant, ALL, metric)) for metric in COLUMNS]
         cost = [statistics.mean(_cost(rows, variant, key)) for key in ("images", "cpu_seconds")]
         lines.append(f"| {variant} | {cost[0]:,.0f} | {cost[1]:.0f} | " + " | ".join(cells) + " |")
-    lines += ["", f"By view, {SSIM_INSIDE} / {L1}:", ""]
+    lines += ["", f"<details><summary>By view, {SSIM_INSIDE} / {L1}</summary>", ""]
     lines += ["| | " + " | ".join(STRATA[1:]) + " |", "|---|" + "---|" * (len(STRATA) - 1)]
     for variant in _present(rows):
         cells = []
@@ -57,7 +57,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             both = [_values(rows, variant, stratum, metric) for metric in (SSIM_INSIDE, L1)]
             cells.append(" / ".join(_spread(values) for values in both))
         lines.append(f"| {variant} | " + " | ".join(cells) + " |")
-    lines += ["", f"Seeds {', '.join(map(str, seeds))}; ± is half the distance between the extreme seeds."]
+    lines += ["", "</details>", ""]
+    lines += [f"Seeds {', '.join(map(str, seeds))}; ± is half the distance between the extreme seeds."]
     lines += [f"*{name}*: {DEFINITIONS[name].words}." for name in COLUMNS]
     return "\n".join(lines)
 
