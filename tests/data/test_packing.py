@@ -141,13 +141,17 @@ def test_a_killed_packing_goes_on(people40, tmp_path, small_blocks):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_ray_gives_the_bytes_of_one_process(people40, tmp_path, small_blocks):
+def test_ray_gives_the_bytes_of_one_process_on_disk_and_on_s3(people40, tmp_path, monkeypatch, small_blocks):
     from spt_dist.data.search.distributed import ray_mapper
 
     pack_rows(rows(people40), tmp_path / "here", SIZE, "whole", duplicates="drop")
-    with ray_mapper(2) as mapper:
-        pack_rows(rows(people40), tmp_path / "ray", SIZE, "whole", duplicates="drop", mapper=mapper, wave=packing.WAVE)
-    assert content(tmp_path / "ray") == content(tmp_path / "here")
+    with s3_bucket(monkeypatch) as address, ray_mapper(2) as mapper:
+        out = address("shards")
+        for place in (tmp_path / "ray", out):
+            pack_rows(rows(people40), place, SIZE, "whole", duplicates="drop", mapper=mapper, wave=packing.WAVE)
+        wanted, there = content(tmp_path / "here"), Storage(out)
+        assert content(tmp_path / "ray") == wanted
+        assert {name: hashlib.sha256(there.read(name)).hexdigest() for name in wanted} == wanted
 
 
 def test_shards_of_very_unequal_samples_weigh_the_same(person, tmp_path):
@@ -232,9 +236,8 @@ def test_shards_on_s3_are_the_same_and_are_read_from_there(people40, tmp_path, m
         with pytest.raises(DataError, match=r"no shards at `s3://"):
             Manifest.load(out)
         pack_rows(rows(people40), out, SIZE, "whole", duplicates="drop", resume=True)
-        there = Storage(out)
-        for name, wanted in content(tmp_path / "local").items():
-            assert hashlib.sha256(there.read(name)).hexdigest() == wanted
+        there, wanted = Storage(out), content(tmp_path / "local")
+        assert {name: hashlib.sha256(there.read(name)).hexdigest() for name in wanted} == wanted
         assert not there.hidden(".blocks").exists()
         with pytest.raises(DataError, match="exists"):
             pack_rows(rows(people40), out, SIZE, "whole")
