@@ -6,16 +6,12 @@
 #include <cstring>
 #include <vector>
 
-#if defined(__x86_64__)
-#define VECTORISED __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define VECTORISED
-#endif
+#include "../processors.h"
 
 namespace {
 
 // How many of the labels under each feature pixel of one row are the wanted one.
-VECTORISED void count_row(const uint8_t* labels, int64_t width, int64_t factor, uint8_t wanted, uint8_t* counts) {
+HOT void count_row(const uint8_t* labels, int64_t width, int64_t factor, uint8_t wanted, uint8_t* counts) {
     if (factor == 1)
         for (int64_t x = 0; x < width; ++x) counts[x] = labels[x] == wanted;
     else if (factor == 2)
@@ -32,8 +28,8 @@ VECTORISED void count_row(const uint8_t* labels, int64_t width, int64_t factor, 
         }
 }
 
-VECTORISED void gather_row(const float* row, const int32_t* places, const float* weights, int64_t count, bool squared,
-                           float* out) {
+HOT void gather_row(const float* row, const int32_t* places, const float* weights, int64_t count, bool squared,
+                    float* out) {
     if (squared)
         for (int64_t j = 0; j < count; ++j) out[j] = weights[j] * weights[j] * row[places[j]];
     else
