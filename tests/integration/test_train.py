@@ -26,7 +26,7 @@ def terms(run: Path) -> list:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.cluster)])
 def test_two_workers_resume_bit_equal(tiny_toml, tmp_path, precision):
     keep_all = (
         "--set",

@@ -105,7 +105,7 @@ def test_the_style_loss_is_near_the_floor(data, data_set):
         assert unique <= 1.6
 
 
-@pytest.mark.parametrize(("data_set", "count"), [("ccp256", 1), ("spt_demo", 1), *MANY])
+@pytest.mark.parametrize(("data_set", "count"), [pytest.param("ccp256", 1, marks=LONG), ("spt_demo", 1), *MANY])
 def test_warps_are_near_the_floor(data, data_set, count):
     """Forward and backward together, the winners' bytes counted as ours."""
     features = random_features(32)  # each block of channels moves as much
