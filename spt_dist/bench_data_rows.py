@@ -45,11 +45,11 @@ def run(job: Job) -> dict[str, Any]:
     """Measure everything; the tree that the JSON file holds.
 
     Raises:
-        ValueError: there are too few cores, or the photos cannot be used.
+        ValueError: there are too few cores, or the photos or a config cannot be used.
         UnequalError: the two ways prepare different samples.
     """
     keep_memory()
-    before = os.getloadavg()[0]
+    before, runs = os.getloadavg()[0], {path.stem: config.load(path) for path in job.configs}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(bench_data.on_cores(job.cores))
@@ -67,7 +67,7 @@ def run(job: Job) -> dict[str, Any]:
         feeds[ALL, most] = OurFeed(shards, job.batch, most, DECODERS[ALL], SAMPLES, everything=True)
         found = bench_data.measure(feeds, job.repeats, job.say)
         at_most = {way: each for (way, workers), each in found.items() if workers == most}
-        feedings = _feedings(job, folder, at_most, moved)
+        feedings = _feedings(job, runs, folder, at_most, moved)
     return {
         "size": job.size,
         "batch": job.batch,
@@ -133,16 +133,17 @@ def _rows(found: dict[str, Found]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _feedings(job: Job, folder: Path, found: dict[str, Found], moved: dict[str, float]) -> list[Feeding]:
+def _feedings(
+    job: Job, runs: dict[str, config.Config], folder: Path, found: dict[str, Found], moved: dict[str, float]
+) -> list[Feeding]:
     """Every config at every batch, fed by published and by ours; other sizes are measured for themselves."""
     feedings, costs = [], {job.size: _costs(found, moved)}
-    for path in job.configs:
-        settings = config.load(path)
+    for name, settings in runs.items():
         size = settings.data.image_size
         if size not in costs:
             costs[size] = _measured_at(job, folder, size)
-        job.say(f"planning {path}")
-        for hunger in hungers(path.stem, settings):
+        job.say(f"planning {name}")
+        for hunger in hungers(name, settings):
             feedings += feed(hunger, costs[size])
     return feedings
 

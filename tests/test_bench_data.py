@@ -177,6 +177,7 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch):
         (["--data", "a", "--shards", "b"], r"`--data` and `--shards` both"),
         (["--shards", "nowhere"], r"no shards at `nowhere`"),
         (["--size", "64x"], r"is not HEIGHTxWIDTH"),
+        (["--configs", "nowhere.toml"], r"cannot read the config `nowhere.toml`"),
     ],
 )
 def test_what_cannot_be_measured_is_said(words, message):
