@@ -95,6 +95,9 @@ def test_pack_takes_its_limits_from_the_command_line(tmp_path):
         (("evaluate", "nowhere"), "`nowhere`"),
         (("serve", "nowhere"), "`nowhere` is not a run"),
         (("convert", "none.pth", "-o", "{tmp}/weights"), "none.pth"),
+        (("annotate", "nowhere", "-o", "{tmp}/people", "--sheet", "{tmp}/a.bmp"), "must end in .png or .jpg or .jpeg"),
+        (("bench", "pack", "--json", "{tmp}"), "it is a folder; name a file"),
+        (("data", "report", "nowhere", "-o", "README.md/page.html"), "no folder `README.md`"),
         (("demo", "--data", "nowhere", "-o", "{tmp}/run"), "`nowhere` has no img, parsing, keypoints.csv"),
     ],
 )

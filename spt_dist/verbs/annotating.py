@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spt_dist.verbs.importing import say_account
-from spt_dist.verbs.shared import Models, app, bar
+from spt_dist.verbs.shared import PICTURES, Models, app, bar, written
 
 
 @app.command()
@@ -16,7 +16,7 @@ def annotate(
     models: Models = "box",
     val: Annotated[float, typer.Option(min=0, max=1, help="Share of the photos for validation.")] = 0.0,
     test: Annotated[float, typer.Option(min=0, max=1, help="Share of the photos for tests.")] = 0.0,
-    sheet: Annotated[Path | None, typer.Option(help="Draw what was found in some: .png or .jpg.")] = None,
+    sheet: Annotated[Path | None, written("Draw what was found in some: .png or .jpg.", endings=PICTURES)] = None,
 ) -> None:
     """Find the person in each photo, its joints and its parsing map, and write the folder that `spt pack` reads.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import BOX, app, find_run, size_px
+from spt_dist.verbs.shared import BOX, JsonFile, Plot, app, find_run, size_px, written
 
 if TYPE_CHECKING:
     from spt_dist.bench_steps_rows import Job, StepRow
@@ -23,9 +23,9 @@ def bench_kernels(
     op: Annotated[str, typer.Argument(help="An op, or `all`; `list` names ops and shapes.")] = "all",
     data: Annotated[Path | None, typer.Option(help="A folder of photos at 256x256 px; drawn people without.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Renew the table in a page.")] = None,
+    json_file: JsonFile = None,
+    plot: Plot = None,
+    markdown: Annotated[Path | None, written("Renew the table in a page.")] = None,
 ) -> None:
     """Time every kernel op against the published way, on people; `python -m spt_kernels.bench` has more options."""
     from tempfile import TemporaryDirectory
@@ -47,7 +47,6 @@ StepConfig = Annotated[Path | None, typer.Option("--config", help="A TOML file; 
 Side = Annotated[str, typer.Option(help="SIDE or HEIGHTxWIDTH in px.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Times each way is timed.")]
 Threads = Annotated[int, typer.Option(min=1, help="Of the processor.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the rows.")]
 Memory = Annotated[bool, typer.Option(help="Measure memory's peak, in processes of their own.")]
 
 
@@ -105,7 +104,6 @@ def _report(rows: "list[StepRow]", json_file: Path | None) -> None:
     console = Console()
     Console(width=None if console.is_terminal else 160).print(to_table(rows))
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
 
 
@@ -173,5 +171,4 @@ def write_json(file: Path, tree: dict, packages: Sequence[str] = ("torch", "deep
 
     versions = {name: version(name) for name in packages}
     made_by = {"machine": platform.platform(), "cores": os.cpu_count(), **versions, "commit": commit()}
-    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(tree | {"made_by": made_by}, indent=1) + "\n")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from spt_dist.verbs.bench import JsonFile, Repeats, Side, bench_app, write_json
-from spt_dist.verbs.shared import Models, size_px
+from spt_dist.verbs.bench import Repeats, Side, bench_app, write_json
+from spt_dist.verbs.shared import PICTURES, JsonFile, Models, Plot, size_px, written
 
 CONFIGS = "configs/deepfashion_256.toml,configs/market_128x64.toml"
 
@@ -54,7 +54,7 @@ def bench_data(
     repeats: Repeats = 10,
     configs: Annotated[str, typer.Option(help="Whose steps a GPU is to be fed for.")] = CONFIGS,
     json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    plot: Plot = None,
 ) -> None:
     """Time preparing a sample against the published way, and say how many cores keep an H100 fed."""
     from importlib.util import find_spec
@@ -84,7 +84,6 @@ def bench_data(
             json_file, tree, ("torch", "numpy", "pillow", "scikit-image", "opencv-python-headless", "webdataset")
         )
     if plot:
-        plot.parent.mkdir(parents=True, exist_ok=True)
         plot.write_bytes(bench_data_rows.draw(tree))
 
 
@@ -103,7 +102,7 @@ def _counts(text: str) -> tuple[int, ...]:
 def bench_pairs(
     shards: Annotated[Path | None, typer.Option(help="A folder of shards; 500 drawn people at 128x96 without.")] = None,
     json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    plot: Plot = None,
 ) -> None:
     """Time the pseudo-pair search on few people and say what a million cost."""
     from contextlib import ExitStack
@@ -141,7 +140,7 @@ def bench_annotate(
     most: Annotated[int | None, typer.Option(min=1, help="The first ones only.")] = None,
     models: Models = "box",
     draw: Annotated[bool, typer.Option(help="Draw people from what is known and from what was found.")] = True,
-    sheet: Annotated[Path | None, typer.Option(help="Show the first 24: .png or .jpg.")] = None,
+    sheet: Annotated[Path | None, written("Show the first 24: .png or .jpg.", endings=PICTURES)] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Score an annotator on photos whose joints and parsing maps are known, from the raw photo on."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import Size, app, bar, size_px
+from spt_dist.verbs.shared import PICTURES, Size, app, bar, size_px, written
 
 if TYPE_CHECKING:
     from spt_dist.data.search.people import Settings
@@ -82,7 +82,7 @@ def pack(
 @app.command()
 def pairs(
     shards: Annotated[Path, typer.Argument(help="The folder of shards.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The index to write: pairs.parquet.")] = None,
+    out: Annotated[Path | None, written("The index to write: pairs.parquet.", "--out", "-o")] = None,
     split: Annotated[str, typer.Option(help="Whose pairs are searched, among its own samples.")] = "train",
     k: Annotated[int, typer.Option("-k", help="Matches per sample.")] = 5,
     keep: Annotated[int, typer.Option(help="Candidates per sample whose criterion is computed.")] = 48,
@@ -94,7 +94,7 @@ def pairs(
     launcher: Annotated[Literal["ray", "local"], typer.Option(help="`local`: this process alone.")] = "ray",
     workers: Annotated[int, typer.Option(min=1, help="Processes on Ray.")] = 2,
     check: Annotated[int, typer.Option(min=0, help="Compare with the exhaustive search on so many samples.")] = 0,
-    sheet: Annotated[Path | None, typer.Option(help="Draw some pairs: .png or .jpg.")] = None,
+    sheet: Annotated[Path | None, written("Draw some pairs: .png or .jpg.", endings=PICTURES)] = None,
 ) -> None:
     """Find, for every sample, the parsing maps of others that fit best: pseudo labels for H_S (data.pseudo_pairs)."""
     from spt_dist.data.search.people import Settings

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spt_dist.verbs.shared import app, bars
+from spt_dist.verbs.shared import app, bars, written
 
 data = typer.Typer(no_args_is_help=True, help="Look at packed data before a run is trained on it.")
 app.add_typer(data, name="data")
@@ -20,22 +20,19 @@ def _group() -> None:
 @data.command()
 def report(
     shards: Annotated[Path, typer.Argument(help="The folder of shards.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("report.html"),
+    out: Annotated[Path, written("The page to write.", "--out", "-o")] = Path("report.html"),
     source: Annotated[
         list[Path],
         typer.Option(help="A folder that was packed: its identities, dropped rows, rejected photos; repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
     most: Annotated[int, typer.Option(min=1, help="Look at so many samples; of more, a seeded draw.")] = 20_000,
     seed: int = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers behind the page.")] = None,
+    json_file: Annotated[Path | None, written("Write the numbers behind the page.", "--json")] = None,
 ) -> None:
     """Show what is in shards, as one HTML page: samples, labels, joints, poses, rejects, copies, overlap of splits."""
     from spt_dist.data_report.looking import look
     from spt_dist.data_report.page import write_page
 
-    for path in filter(None, (out, json_file)):
-        if not path.parent.is_dir():
-            raise ValueError(f"cannot write `{path}`: there is no folder `{path.parent}`; make it first")
     with bars() as progress:
         found = look(shards, source, most, seed, progress)
         write_page(found, shards.resolve().name, source, out)

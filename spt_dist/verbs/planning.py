@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, app
+from spt_dist.verbs.shared import PLOTS, Overrides, app, written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,8 +22,8 @@ def plan(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     price: Annotated[float | None, typer.Option("--price-per-gpu-hour", min=0, help="In any currency.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Of an epoch, where the shards are not here.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the plan.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the scaling curve.")] = None,
+    json_file: Annotated[Path | None, written("Write the plan.", "--json")] = None,
+    plot: Annotated[Path | None, written("Write the scaling curve: .png.", endings=PLOTS)] = None,
     check: Annotated[bool, typer.Option("--check", help="Compare with real steps on this processor.")] = False,
 ) -> None:
     """Say what a run will need: memory per device, the batch that fits, time, cost, and how it scales."""
@@ -48,7 +48,6 @@ def plan(
     console.print(table.advice(made), soft_wrap=True)
     console.print(table.UNMEASURED, soft_wrap=True)
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(table.to_tree(made, price), indent=1) + "\n")
     if plot:
         _plot(planner, made, plot)
@@ -63,7 +62,6 @@ def _plot(planner: "Planner", made: "Plan", path: Path) -> None:
     if made.recommended_micro_batch > made.micro_batch:
         curves.insert(1, weak(planner, zero, made.recommended_micro_batch))
         curves.append(strong(planner, zero, made.recommended_micro_batch * made.ranks))
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw(curves, made.device))
     for curve in curves:
         typer.echo(f"{curve.name}: " + (f"bends at {curve.bend} devices" if curve.bend else "does not bend"))
@@ -83,5 +81,4 @@ def _check(settings: "Config", console: "Console", json_file: Path | None) -> No
     rows = compare(settings, settings.data.batch, list(STAGES), Cpu())
     console.print(compared_table(rows))
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps([asdict(row) | {"apart": row.apart} for row in rows], indent=1) + "\n")

@@ -1,12 +1,12 @@
 """What the verbs share: the application that they join, their common arguments, a progress bar."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -41,6 +41,30 @@ Models = Annotated[
     ),
 ]
 Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
+
+
+def written(what: str, *names: str, endings: Sequence[str] = ()) -> Any:
+    """An option with the name of a file that long work ends in: its folder is made first, or the work is refused."""
+
+    def ready(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if endings and path.suffix.lower() not in endings:
+            raise ValueError(f"cannot write `{path}`: its name must end in {' or '.join(endings)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"cannot write `{path}`: no folder `{path.parent}` ({error.strerror})") from None
+        if path.is_dir():
+            raise ValueError(f"cannot write `{path}`: it is a folder; name a file")
+        return path
+
+    return typer.Option(*names, help=what, callback=ready)
+
+
+PICTURES, PLOTS = (".png", ".jpg", ".jpeg"), (".png",)
+JsonFile = Annotated[Path | None, written("Write the rows.", "--json")]
+Plot = Annotated[Path | None, written("Write a picture: .png.", endings=PLOTS)]
 
 
 def find_run(words: str) -> Path:

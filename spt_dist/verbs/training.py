@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import Overrides, Run, Weights, app, bars
+from spt_dist.verbs.shared import PICTURES, JsonFile, Overrides, Run, Weights, app, bars, written
 
 
 @app.command()
@@ -101,8 +101,8 @@ def ablation(
     split: Annotated[Literal["val", "test"], typer.Option(help="Choices are made on `val`.")] = "test",
     pairs: Annotated[int, typer.Option(min=2, help="Pairs to score.")] = 500,
     features: Annotated[str, typer.Option(help="VGG16's first convolutions (.npz); random ones without.")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture.")] = None,
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, written("Write a picture.", endings=PICTURES)] = None,
     markdown: Annotated[Path | None, typer.Option(help="Renew the table in a page.")] = None,
 ) -> None:
     """The paper's ablations, references, ceilings and our own preset; goes on where it was broken off."""

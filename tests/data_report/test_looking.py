@@ -137,8 +137,9 @@ def test_a_seeded_draw_keeps_small_splits_whole_and_says_so(shards, tmp_path, re
 def test_shards_that_cannot_be_looked_at_say_what_to_do(shards, tmp_path, report):
     with pytest.raises(DataError, match=r"no shards at .*spt pack"):
         report(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"there is no folder .*make it first"):
-        report(shards, "-o", tmp_path / "nowhere" / "page.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"cannot write `.*page.html`: no folder `.*file`"):
+        report(shards, "-o", tmp_path / "file" / "page.html")
     with pytest.raises(DataError, match=r"is not a folder; `--source`"):
         report(shards, "-o", tmp_path / "page.html", "--source", tmp_path / "nowhere")
     empty = tmp_path / "empty"
