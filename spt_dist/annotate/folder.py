@@ -8,10 +8,12 @@ from spt_dist.annotate.annotation import Annotation, Annotator
 from spt_dist.data.photos import read_photo
 from spt_dist.data.schema import DataError, ImageArray, JointArray, LabelArray
 from spt_dist.data.sources.account import Account, Dropped, Reason
-from spt_dist.data.sources.job import Job
+from spt_dist.data.sources.folder import require_new
+from spt_dist.data.sources.job import Job, complete
+from spt_dist.data.sources.layouts import Photo
 from spt_dist.data.sources.names import PHOTO_ENDINGS
 from spt_dist.data.sources.reader import Finder
-from spt_dist.data.sources.run import Progress, run
+from spt_dist.data.sources.run import Progress, photos_of, run
 
 
 class Seen(NamedTuple):
@@ -53,7 +55,13 @@ def annotate_folder(
     return run(_job(photos, *shares), out, progress, Finder(annotator.name, find))
 
 
-def _job(photos: Sequence[Path], val: float, test: float) -> Job:
+def photo_files(photos: Sequence[Path], out: Path) -> list[Path]:
+    """The files that `annotate_folder` is going to look at; errors as there."""
+    require_new(out)
+    return [each.path for each in photos_of(complete(_job(photos))) if isinstance(each, Photo)]
+
+
+def _job(photos: Sequence[Path], val: float = 0.0, test: float = 0.0) -> Job:
     if len(photos) == 1 and photos[0].is_dir():
         return Job("folder", photos[0], val=val, test=test)
     for path in photos:

@@ -1,13 +1,12 @@
 """Verbs that make and pack data."""
 
-from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import PICTURES, Size, app, bar, size_px, written
+from spt_dist.verbs.shared import PICTURES, Size, app, bar, size_px, who_works, written
 
 if TYPE_CHECKING:
     from spt_dist.data.search.people import Settings
@@ -58,7 +57,7 @@ def pack(
     from spt_dist.data.pack import REJECTED, WAVE, pack_rows
 
     rows = chain.from_iterable(read_rows(folder, split) for folder in folders for split in splits(folder))
-    with _mapper(launcher, workers) as mapper, bar("packing") as progress:
+    with who_works(launcher, workers) as mapper, bar("packing") as progress:
         manifest = pack_rows(
             rows,
             out,
@@ -104,7 +103,7 @@ def pairs(
     if sheet is not None and out is None:
         raise ValueError(f"`--sheet {sheet}` draws an index: name it with `-o pairs.parquet`")
     settings = Settings(k, keep, pool, min_pose_distance, map_height, seed)
-    with _mapper(launcher, workers) as mapper:
+    with who_works(launcher, workers) as mapper:
         if out is not None:
             _search(shards, out, settings, split, block, mapper)
         if check:
@@ -115,17 +114,6 @@ def pairs(
 
         pictures.save(draw_sheet(out, shards), sheet)
         typer.echo(f"{sheet}: score and pose distance of each match stand beside its row")
-
-
-def _mapper(launcher: Literal["local", "ray"], workers: int) -> AbstractContextManager["Mapper"]:
-    """Who works: processes on Ray, or this one."""
-    if launcher == "ray":
-        from spt_dist.data.search.distributed import ray_mapper
-
-        return ray_mapper(workers)
-    from spt_dist.data.search.run import here
-
-    return nullcontext(here)
 
 
 def _search(shards: Path, out: Path, settings: "Settings", split: str, block: int, mapper: "Mapper") -> None:

@@ -1,16 +1,19 @@
 """What the verbs share: the application that they join, their common arguments, a progress bar."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from spt_dist import box
+
+if TYPE_CHECKING:
+    from spt_dist.data.search.run import Mapper
 
 app = typer.Typer(
     add_completion=False,
@@ -81,6 +84,17 @@ def size_px(text: str, option: str = "--size") -> tuple[int, int]:
     except ValueError:
         raise ValueError(f"`{option} {text}` is not HEIGHTxWIDTH in px, such as 128x64") from None
     return height, width
+
+
+def who_works(launcher: Literal["local", "ray"], workers: int) -> AbstractContextManager["Mapper"]:
+    """Who works off tasks: processes on Ray, or this one."""
+    if launcher == "ray":
+        from spt_dist.data.search.distributed import ray_mapper
+
+        return ray_mapper(workers)
+    from spt_dist.data.search.run import here
+
+    return nullcontext(here)
 
 
 @contextmanager

@@ -24,13 +24,18 @@ CSV_HEADER = "name:keypoints_y:keypoints_x"
 Pair = tuple[str, str]
 
 
+def require_new(out: Path) -> None:
+    """`DataError` when `out` exists."""
+    if out.exists() or out.is_symlink():
+        raise DataError(f"`{out}` exists; remove it or import into another folder")
+
+
 class Folder:
     """A folder in the making; `finish` gives it its name."""
 
     def __init__(self, out: Path) -> None:
         """Start beside `out`; `DataError` when that exists."""
-        if out.exists() or out.is_symlink():
-            raise DataError(f"`{out}` exists; remove it or import into another folder")
+        require_new(out)
         self._out, self._aside = out, out.with_name(out.name + ".partial")
         shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir(parents=True)

@@ -33,7 +33,7 @@ def run(job: Job, out: Path, progress: Progress | None = None, finder: Finder | 
     """
     job = complete(job)
     tables = _tables(job)
-    photos = _photos(job)
+    photos = photos_of(job)
     entries = list(_entries(job, tables, photos))
     account, folder = Account(len(entries)), Folder(out)
     try:
@@ -50,7 +50,12 @@ def run(job: Job, out: Path, progress: Progress | None = None, finder: Finder | 
     return account
 
 
-def _photos(job: Job) -> list[Photo | Path]:
+def photos_of(job: Job) -> list[Photo | Path]:
+    """The photos of an import; a path is a file whose name is none of its kind.
+
+    Raises:
+        DataError: the source is not of its kind.
+    """
     if job.photos:
         named = ((path, KINDS[job.kind].about(path.name)) for path in job.photos)
         return [Photo(path, about, None) if about else path for path, about in named]
