@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, relu
 
@@ -23,6 +23,7 @@ from spt_dist.models.blocks import UpBlock
 from spt_dist.models.inputs import to_float, to_labels
 from spt_dist.models.pose_detector import PoseDetector
 from spt_dist.models.unet import Encoder
+from spt_dist.models.weights import write_tensors
 from spt_dist.types import ImageBytes, Images, Joints, LabelBytes, Parsing
 
 SEED = 7_000  # of the people that the judges learn from
@@ -93,7 +94,7 @@ def load_or_train(folder: Path, size: tuple[int, int], progress: Callable[[int, 
             for images in _train(networks[name], people, name):
                 progress(done + images, total)
             done += IMAGES[name]
-            save_file(networks[name].state_dict(), file)
+            write_tensors(networks[name].state_dict(), file)
     for name, file in files.items():
         networks[name].load_state_dict(load_file(file))
     parser, pose = networks["parser"], networks["pose"]

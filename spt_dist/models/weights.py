@@ -47,10 +47,16 @@ def save_weights(folder: str | Path, modules: Mapping[str, nn.Module], card: Map
     (folder / CARD).unlink(missing_ok=True)
     for name, module in modules.items():
         state = {key: value.detach().contiguous().cpu() for key, value in module.state_dict().items()}
-        save_file(state, folder / f"{name}.safetensors")
+        write_tensors(state, folder / f"{name}.safetensors")
     aside = folder / f"{CARD}.tmp"
     aside.write_text(json.dumps({**card, "weights": list(modules)}, indent=2) + "\n")
     os.replace(aside, folder / CARD)
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file for whoever may read or write its folder; the library's own are its owner's alone."""
+    save_file(tensors, path)
+    path.chmod(path.parent.stat().st_mode & 0o666)
 
 
 def weights_folder(run: str | Path, which: str = "last") -> Path:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from spt_dist import config
 from spt_dist.data.pack import flush
+from spt_dist.models.weights import write_tensors
 from spt_dist.train import checkpoint
 from spt_dist.train.checkpoint import AVERAGE, FOLDER, HIDDEN, META, SUMS
 from spt_dist.train.mirror import Mirror
@@ -132,7 +132,7 @@ def write(path: Path, content: Any) -> tuple[int, str]:
     if path.suffix == ".json":
         path.write_text(json.dumps(content, indent=1))
     elif path.suffix == ".safetensors":
-        save_file(content, path)
+        write_tensors(content, path)
     else:
         with path.open("wb") as file:
             torch.save(content, file)

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
+
+from spt_dist.models.weights import write_tensors
 
 FOLDER = "networks"
 
@@ -21,7 +23,7 @@ def save_networks(run: Path, networks: Mapping[str, nn.Module]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in networks.items():
         aside = folder / f"{name}.tmp"
-        save_file({key: value.detach().contiguous().cpu() for key, value in network.state_dict().items()}, aside)
+        write_tensors({key: value.detach().contiguous().cpu() for key, value in network.state_dict().items()}, aside)
         os.replace(aside, folder / f"{name}.safetensors")
 
 

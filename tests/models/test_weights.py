@@ -1,4 +1,5 @@
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_second_save_replaces_the_first(folder: Path) -> None:
     modules, _ = load_weights(folder)
     assert list(modules) == ["semantic"]
     assert torch.equal(modules["semantic"].state_dict()["unet.head.weight"], network.unet.head.weight)
+
+
+def test_who_may_read_the_folder_may_read_the_weights(folder: Path) -> None:
+    for mode in (0o755, 0o750, 0o700):
+        folder.chmod(mode)
+        save_weights(folder, {"semantic": SemanticGenerator(RUN.networks.semantic)}, {"config": config.to_tree(RUN)})
+        assert stat.S_IMODE((folder / "semantic.safetensors").stat().st_mode) == mode & 0o666
 
 
 def test_what_cannot_be_rebuilt_is_not_saved(tmp_path: Path) -> None:
