@@ -24,7 +24,7 @@ from spt_dist.models.unet import Encoder
 from spt_dist.types import Heatmaps, Images, Joints
 
 PEAK_PX = 4  # half a side of the square round a peak that counts as the joint's place
-SEEN = 0.3  # a confidence below this is no joint
+SEEN = 0.4  # a confidence below this is no joint
 
 
 class AnnotatorNetwork(nn.Module):
