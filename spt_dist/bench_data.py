@@ -235,12 +235,6 @@ def photos_of(shards: Path, folder: Path) -> tuple[list[Photo], float]:
     return photos, encoded / len(photos)
 
 
-def crossing_from_dali(photos: list[Photo], size: tuple[int, int]) -> float:
-    """Bytes of a sample that DALI gives a GPU: a JPEG to be decoded there, a byte of label a pixel, joints."""
-    jpegs = sum(photo.image.stat().st_size for photo in photos)
-    return jpegs / len(photos) + size[0] * size[1] + photos[0].joints.nbytes
-
-
 def compare(shards: Path, photos: list[Photo], sigma_px: float) -> tuple[int, int]:
     """Bytes of a sample as published prepares it, and as ours crosses to a device.
 

@@ -49,7 +49,7 @@ def run(job: Job) -> dict[str, Any]:
         UnequalError: the two ways prepare different samples.
     """
     keep_memory()
-    before, runs = os.getloadavg()[0], {path.stem: config.load(path) for path in job.configs}
+    before, runs = os.getloadavg()[0], [(path.stem, config.load(path)) for path in job.configs]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(bench_data.on_cores(job.cores))
@@ -92,8 +92,14 @@ def _moved(shards: Path, folder: Path, sigma_px: float) -> tuple[list[Photo], di
     """The photos for published in a new folder, and the bytes of a sample wherever it passes."""
     photos, encoded = bench_data.photos_of(shards, folder)
     prepared, crossing = bench_data.compare(shards, photos, sigma_px)
-    from_dali = bench_data.crossing_from_dali(photos, Manifest.load(shards).size)
+    from_dali = crossing_from_dali(photos, Manifest.load(shards).size)
     return photos, {"prepared": prepared, "crossing": crossing, "crossing from dali": from_dali, "encoded": encoded}
+
+
+def crossing_from_dali(photos: list[Photo], size: tuple[int, int]) -> float:
+    """Bytes of a sample that DALI gives a GPU: a JPEG to be decoded there, a byte of label a pixel, joints."""
+    jpegs = sum(photo.image.stat().st_size for photo in photos)
+    return jpegs / len(photos) + size[0] * size[1] + photos[0].joints.nbytes
 
 
 def _flat(each: Feeding) -> dict[str, Any]:
@@ -134,11 +140,11 @@ def _rows(found: dict[str, Found]) -> dict[str, dict[str, Any]]:
 
 
 def _feedings(
-    job: Job, runs: dict[str, config.Config], folder: Path, found: dict[str, Found], moved: dict[str, float]
+    job: Job, runs: list[tuple[str, config.Config]], folder: Path, found: dict[str, Found], moved: dict[str, float]
 ) -> list[Feeding]:
     """Every config at every batch, fed by published and by ours; other sizes are measured for themselves."""
     feedings, costs = [], {job.size: _costs(found, moved)}
-    for name, settings in runs.items():
+    for name, settings in runs:
         size = settings.data.image_size
         if size not in costs:
             costs[size] = _measured_at(job, folder, size)

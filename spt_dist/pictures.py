@@ -189,12 +189,16 @@ def sheet(rows: Sequence[Sequence[Picture]]) -> Picture:
 
 
 def save(picture: Picture, path: str | Path) -> None:
-    """Write a picture as PNG or JPEG, by the name's ending."""
+    """Write a picture as PNG or JPEG, by the name's ending; its folder is made."""
     if Path(path).suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise OSError(f"cannot write the picture `{path}`: its name must end in .png or .jpg")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write the picture `{path}`: there is no folder `{Path(path).parent}`") from error
     options = [] if Path(path).suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
-        raise OSError(f"cannot write the picture `{path}`; does its folder exist?")
+        raise OSError(f"cannot write the picture `{path}`; may its folder be written in?")
 
 
 def inline(content: bytes) -> str:

@@ -62,7 +62,7 @@ def test_both_ways_prepare_the_same_sample(people):
     assert crossing == pixels * 3.5 + 18 * 3 * 4
     assert 0 < encoded < crossing
     jpegs = [len(photo.image.read_bytes()) for photo in photos]
-    assert bench_data.crossing_from_dali(photos, SIZE) == pytest.approx(np.mean(jpegs) + pixels + 18 * 3 * 4)
+    assert bench_data_rows.crossing_from_dali(photos, SIZE) == pytest.approx(np.mean(jpegs) + pixels + 18 * 3 * 4)
     moved = [photos[0]._replace(joints=photos[0].joints + np.float32([1, 0, 0])), *photos[1:]]
     with pytest.raises(bench_data.UnequalError, match=r"different samples: .*heatmaps by"):
         bench_data.compare(shards, moved, sigma_px=2.0)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from spt_kernels.proof.pages import replace_between, require_between
 
 from spt_dist import held_out, pictures
 from spt_dist.ablation import drawing, judges, scores, table, variants
@@ -98,7 +99,7 @@ def run_ablation(
         ValueError: the people cannot be packed, `page` has no place for the table, or `out` began on other terms.
     """
     if page:
-        table.require_place(page)
+        require_between(page, table.PLACE)
     _keep_terms(plan)
     make_people(plan, progress)
     make_pairs(plan, progress)
@@ -108,7 +109,7 @@ def run_ablation(
         file.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     pictures.save(shown, plot or plan.out / f"ablation_{split}.png")
     if page:
-        table.renew(page, table.markdown(rows))
+        replace_between(page, table.PLACE, table.markdown(rows))
 
 
 def _keep_terms(plan: Plan) -> None:

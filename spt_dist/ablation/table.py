@@ -1,7 +1,6 @@
 """The benchmark's rows as people read them: a table in Markdown, and a picture of the same people by every variant."""
 
 import statistics
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ PICTURED = (
     "Paired, our networks",
 )  # fmt: skip
 ROWS_PER_STRATUM = 2
-START, END = "<!-- ablation -->", "<!-- /ablation -->"
+PLACE = "ablation"  # of the table in a page
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -61,20 +60,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     lines += [f"Seeds {', '.join(map(str, seeds))}; ± is half the distance between the extreme seeds."]
     lines += [f"*{name}*: {DEFINITIONS[name].words}." for name in COLUMNS]
     return "\n".join(lines)
-
-
-def require_place(page: Path) -> str:
-    """The page's text; `ValueError` when it has no markers, which is better said before hours of training."""
-    whole = page.read_text()
-    if START not in whole or END not in whole:
-        raise ValueError(f"`{page}` has no `{START}` ... `{END}` to fill; add both lines")
-    return whole
-
-
-def renew(page: Path, text: str) -> None:
-    """Put `text` between the page's markers; `ValueError` when it has none."""
-    before, rest = require_place(page).split(START, 1)
-    page.write_text(f"{before}{START}\n{text}\n{END}{rest.split(END, 1)[1]}")
 
 
 def picture(test: drawing.Test, columns: dict[str, drawing.Shown], strata: list[str]) -> np.ndarray:

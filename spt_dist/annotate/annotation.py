@@ -41,6 +41,10 @@ class Annotator(Protocol):
         ...
 
 
+class NobodyError(DataError):
+    """An annotator has looked at a photo, and nobody is in it."""
+
+
 def nobody(why: str) -> NoReturn:
     """Refuse a photo; whoever knows its name puts that in front."""
-    raise DataError(f"no person found in the photo: {why}; give its joints and its parsing map")
+    raise NobodyError(f"no person found in the photo: {why}; give its joints and its parsing map")

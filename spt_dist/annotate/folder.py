@@ -55,13 +55,14 @@ def annotate_folder(
     return run(_job(photos, *shares), out, progress, Finder(annotator.name, find))
 
 
-def photo_files(photos: Sequence[Path], out: Path) -> list[Path]:
-    """The files that `annotate_folder` is going to look at; errors as there."""
+def photo_files(photos: Sequence[Path], out: Path, shares: tuple[float, float]) -> list[Path]:
+    """The files that `annotate_folder` is going to look at, as absolute paths; errors as there."""
     require_new(out)
-    return [each.path for each in photos_of(complete(_job(photos))) if isinstance(each, Photo)]
+    named = photos_of(complete(_job(photos, *shares)))
+    return [each.path.absolute() for each in named if isinstance(each, Photo)]
 
 
-def _job(photos: Sequence[Path], val: float = 0.0, test: float = 0.0) -> Job:
+def _job(photos: Sequence[Path], val: float, test: float) -> Job:
     if len(photos) == 1 and photos[0].is_dir():
         return Job("folder", photos[0], val=val, test=test)
     for path in photos:

@@ -5,6 +5,7 @@ again at the box of the joints that it saw, with a margin around. The parser loo
 pose, and its classes become our ten labels by the tables that `spt import` uses.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class OnnxAnnotator:
             ConfigError: a key of the file cannot be used.
             DataError: a model is missing, or not what is declared.
         """
-        return cls(read_models(path), path.parent, path.name, threads)
+        models, digest = read_models(path), hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        return cls(models, path.parent, f"{path.name}:{digest}", threads)
 
     def annotate(self, photo: ImageArray) -> Annotation:
         """The person in a photo; `DataError` when nobody is found."""

@@ -7,6 +7,7 @@ The card holds the resolved configuration, so that the networks can be rebuilt, 
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ def save_weights(folder: str | Path, modules: Mapping[str, nn.Module], card: Map
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file for whoever may read or write its folder; the library's own are its owner's alone."""
+    """Write a safetensors file for whom this process's umask allows; the library's own are its owner's alone."""
+    path.touch()
+    mode = path.stat().st_mode
     save_file(tensors, path)
-    path.chmod(path.parent.stat().st_mode & 0o666)
+    with suppress(PermissionError):  # a file system without permissions
+        path.chmod(mode)
 
 
 def weights_folder(run: str | Path, which: str = "last") -> Path:

@@ -32,7 +32,7 @@ def annotate(
     from spt_dist import pictures
     from spt_dist.annotate.choice import open_annotator
     from spt_dist.annotate.folder import Seen, annotate_folder, photo_files
-    from spt_dist.annotate.kept import Kept, look_ahead
+    from spt_dist.annotate.kept import Kept, answers_beside, look_ahead
     from spt_dist.annotate.sheet import MOST, draw_sheet
 
     seen: list[Seen] = []
@@ -41,14 +41,16 @@ def annotate(
         if len(seen) < MOST:
             seen.append(each)
 
-    files = photo_files(photos, out)
-    annotator = Kept(open_annotator(models), out.with_name(f".{out.name}.annotations"))
-    if launcher == "ray":
-        with who_works(launcher, workers) as mapper, bar("annotating") as progress:
-            look_ahead(files, models, annotator.folder, mapper, progress)
-    with bar("annotating" if launcher == "local" else "writing") as progress:
-        account = annotate_folder(photos, out, annotator, (val, test), progress, watch if sheet else None)
-    annotator.forget()
+    files, annotator = photo_files(photos, out, (val, test)), open_annotator(models)
+    with answers_beside(out.absolute()) as folder:
+        if launcher == "ray" and files:
+            words = str(Path(models).absolute()) if Path(models).exists() else models
+            with who_works(launcher, workers) as mapper, bar("annotating") as progress:
+                look_ahead(files, words, folder, mapper, progress)
+        with bar("annotating" if launcher == "local" else "writing") as progress:
+            account = annotate_folder(
+                photos, out, Kept(annotator, folder), (val, test), progress, watch if sheet else None
+            )
     say_account(account, out)
     if sheet:
         pictures.save(draw_sheet(seen), sheet)

@@ -32,9 +32,12 @@ def bench_kernels(
 
     from spt_kernels.bench.__main__ import main as run_bench
     from spt_kernels.bench.scene import PEOPLE
+    from spt_kernels.proof.pages import require_between
 
     from spt_dist.bench_scene import main as write_scene
 
+    if markdown:
+        require_between(markdown, "bench")
     with TemporaryDirectory() as folder:
         scene = PEOPLE
         if data is not None:
@@ -104,6 +107,7 @@ def _report(rows: "list[StepRow]", json_file: Path | None) -> None:
     console = Console()
     Console(width=None if console.is_terminal else 160).print(to_table(rows))
     if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
 
 
@@ -171,4 +175,5 @@ def write_json(file: Path, tree: dict, packages: Sequence[str] = ("torch", "deep
 
     versions = {name: version(name) for name in packages}
     made_by = {"machine": platform.platform(), "cores": os.cpu_count(), **versions, "commit": commit()}
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(tree | {"made_by": made_by}, indent=1) + "\n")

@@ -84,6 +84,7 @@ def bench_data(
             json_file, tree, ("torch", "numpy", "pillow", "scikit-image", "opencv-python-headless", "webdataset")
         )
     if plot:
+        plot.parent.mkdir(parents=True, exist_ok=True)
         plot.write_bytes(bench_data_rows.draw(tree))
 
 

@@ -48,6 +48,7 @@ def plan(
     console.print(table.advice(made), soft_wrap=True)
     console.print(table.UNMEASURED, soft_wrap=True)
     if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(table.to_tree(made, price), indent=1) + "\n")
     if plot:
         _plot(planner, made, plot)
@@ -62,6 +63,7 @@ def _plot(planner: "Planner", made: "Plan", path: Path) -> None:
     if made.recommended_micro_batch > made.micro_batch:
         curves.insert(1, weak(planner, zero, made.recommended_micro_batch))
         curves.append(strong(planner, zero, made.recommended_micro_batch * made.ranks))
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(draw(curves, made.device))
     for curve in curves:
         typer.echo(f"{curve.name}: " + (f"bends at {curve.bend} devices" if curve.bend else "does not bend"))
@@ -81,4 +83,5 @@ def _check(settings: "Config", console: "Console", json_file: Path | None) -> No
     rows = compare(settings, settings.data.batch, list(STAGES), Cpu())
     console.print(compared_table(rows))
     if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps([asdict(row) | {"apart": row.apart} for row in rows], indent=1) + "\n")

@@ -1,5 +1,6 @@
 """What the verbs share: the application that they join, their common arguments, a progress bar."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -47,19 +48,18 @@ Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH in px.")]
 
 
 def written(what: str, *names: str, endings: Sequence[str] = ()) -> Any:
-    """An option with the name of a file that long work ends in: its folder is made first, or the work is refused."""
+    """An option with the name of a file that long work ends in, which is refused before it where it cannot be."""
 
     def ready(path: Path | None) -> Path | None:
         if path is None:
             return None
         if endings and path.suffix.lower() not in endings:
             raise ValueError(f"cannot write `{path}`: its name must end in {' or '.join(endings)}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"cannot write `{path}`: no folder `{path.parent}` ({error.strerror})") from None
         if path.is_dir():
             raise ValueError(f"cannot write `{path}`: it is a folder; name a file")
+        there = next(each for each in (path, *path.absolute().parents) if each.exists())
+        if (there != path and not there.is_dir()) or not os.access(there, os.W_OK):
+            raise ValueError(f"cannot write `{path}`: `{there}` is no folder that you may write in")
         return path
 
     return typer.Option(*names, help=what, callback=ready)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from spt_kernels.proof.pages import replace_between, require_between
 
 from spt_dist import config
 from spt_dist.ablation import drawing, run, scores, table, variants
@@ -148,17 +149,14 @@ def rows_of(variant, seed, value):
 def test_the_table_gives_means_and_spreads_and_renews_its_page(tmp_path):
     rows = rows_of("Ours", 0, 0.25) + rows_of("Ours", 1, 0.75) + rows_of(drawing.REAL, None, 1.0)
     page = tmp_path / "README.md"
-    page.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n")
-    table.renew(page, table.markdown(rows))
+    page.write_text("before\n<!-- ablation -->\nold\n<!-- /ablation -->\nafter\n")
+    replace_between(page, table.PLACE, table.markdown(rows))
     text = page.read_text()
-    assert text.startswith(f"before\n{table.START}\n")
-    assert text.endswith(f"{table.END}\nafter\n")
+    assert text.startswith("before\n<!-- ablation -->\n")
+    assert text.endswith("<!-- /ablation -->\nafter\n")
     assert "old" not in text
     assert "| Ours | 8 | 2 | 0.500 ± 0.250 |" in text
     assert f"| {drawing.REAL} | 8 | 2 | 1.000 |" in text
-    page.write_text("no markers")
-    with pytest.raises(ValueError, match="has no `<!-- ablation -->`"):
-        table.renew(page, "y")
 
 
 def test_a_run_that_does_not_exist_is_named(tmp_path):
@@ -167,10 +165,10 @@ def test_a_run_that_does_not_exist_is_named(tmp_path):
 
 
 def test_the_readme_has_a_place_for_the_table_and_no_page_without_one_is_accepted(tmp_path):
-    assert table.require_place(Path("README.md"))
+    assert require_between(Path("README.md"), table.PLACE)
     bare = tmp_path / "bare.md"
     bare.write_text("no markers")
     plan = run.Plan.of(tmp_path / "out", 8, range(1), ("ours",), 1, "")
-    with pytest.raises(ValueError, match="has no `<!-- ablation -->`"):
+    with pytest.raises(ValueError, match="lacks the lines `<!-- ablation -->`"):
         run.run_ablation(plan, "test", 8, lambda *state: None, None, None, bare)
     assert not plan.out.exists()  # said before anything is drawn

@@ -45,7 +45,7 @@ def test_a_folder_is_annotated_and_packed(photos, models, tmp_path):
     assert set(dropped) == {"broken.jpg", "empty.png"}
     assert "sure of 0 joints" in dropped["empty.png"]["detail"]
     account = json.loads((out / "annotate.json").read_text())
-    assert account["annotator"].startswith("simcc.toml pose:")
+    assert account["annotator"].startswith("simcc.toml:")
     assert account["rows"] == {"read": 5, "imported": 3, "dropped": {"unreadable photo": 1, "no person found": 1}}
     samples = {sample.id: sample for sample in read_folder(out, "train")}
     assert set(samples) == {"a", "b", "trip_turned"}

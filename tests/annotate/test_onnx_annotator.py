@@ -73,7 +73,8 @@ def test_nobody_is_found_in_an_empty_photo(models, kind):
 
 def test_its_name_says_which_files(models, annotator):
     digest = hashlib.sha256((models / "pose.onnx").read_bytes()).hexdigest()[:12]
-    assert annotator.name.startswith(f"simcc.toml pose:{digest} parsing:")
+    declared = hashlib.sha256((models / "simcc.toml").read_bytes()).hexdigest()[:12]
+    assert annotator.name.startswith(f"simcc.toml:{declared} pose:{digest} parsing:")
 
 
 BROKEN = {

@@ -138,7 +138,7 @@ def test_shards_that_cannot_be_looked_at_say_what_to_do(shards, tmp_path, report
     with pytest.raises(DataError, match=r"no shards at .*spt pack"):
         report(tmp_path / "nowhere")
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"cannot write `.*page.html`: no folder `.*file`"):
+    with pytest.raises(ValueError, match=r"cannot write `.*page.html`: `.*file` is no folder"):
         report(shards, "-o", tmp_path / "file" / "page.html")
     with pytest.raises(DataError, match=r"is not a folder; `--source`"):
         report(shards, "-o", tmp_path / "page.html", "--source", tmp_path / "nowhere")

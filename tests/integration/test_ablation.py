@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spt_dist.ablation import judges, run, table, variants
+from spt_dist.ablation import judges, run, variants
 from spt_dist.ablation.scores import ALL, PARSING, STRATA
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def small(monkeypatch):
 
 def test_the_benchmark_trains_scores_and_goes_on_where_it_stopped(small, tmp_path):
     page, json_file, plot = tmp_path / "page.md", tmp_path / "rows.json", tmp_path / "shown.png"
-    page.write_text(f"{table.START}\n{table.END}\n")
+    page.write_text("<!-- ablation -->\n<!-- /ablation -->\n")
     plan = run.Plan.of(tmp_path / "out", 16, range(1), ("ours",), 2, "")
     said = []
     run.run_ablation(plan, "test", 8, lambda *state: said.append(state), json_file, plot, page)

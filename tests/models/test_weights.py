@@ -1,4 +1,5 @@
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from spt_dist import config
 from spt_dist.models.appearance import AppearanceGenerator
 from spt_dist.models.semantic import SemanticGenerator
-from spt_dist.models.weights import load_weights, save_weights
+from spt_dist.models.weights import load_weights, save_weights, write_tensors
 
 RUN = config.from_tree(
     {
@@ -56,11 +57,15 @@ def test_a_second_save_replaces_the_first(folder: Path) -> None:
     assert torch.equal(modules["semantic"].state_dict()["unet.head.weight"], network.unet.head.weight)
 
 
-def test_who_may_read_the_folder_may_read_the_weights(folder: Path) -> None:
-    for mode in (0o755, 0o750, 0o700):
-        folder.chmod(mode)
-        save_weights(folder, {"semantic": SemanticGenerator(RUN.networks.semantic)}, {"config": config.to_tree(RUN)})
-        assert stat.S_IMODE((folder / "semantic.safetensors").stat().st_mode) == mode & 0o666
+def test_whoever_the_umask_allows_may_read_the_weights(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        for mask in (0o022, 0o027, 0o077):
+            os.umask(mask)
+            write_tensors({"x": torch.zeros(1)}, tmp_path / f"{mask}.safetensors")
+            assert stat.S_IMODE((tmp_path / f"{mask}.safetensors").stat().st_mode) == 0o666 & ~mask
+    finally:
+        os.umask(before)
 
 
 def test_what_cannot_be_rebuilt_is_not_saved(tmp_path: Path) -> None:

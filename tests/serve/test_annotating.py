@@ -142,7 +142,7 @@ def test_a_replica_annotates_by_the_models_of_its_setting(tmp_path):
     path = str(write_models(tmp_path) / "simcc.toml")
     photo, _ = paint((240, 180), (50, 30, 120, 200))
     found = annotate(path, 1, Look("image", photo, time.time() + 60, "id"))
-    assert found.annotator.startswith("simcc.toml pose:")
+    assert found.annotator.startswith("simcc.toml:")
     assert found.labels.shape == (240, 180)
     assert set(found.stages) == {"annotate"}
     with pytest.raises(RequestError, match=r"`giver_image`: no person found"):
