@@ -121,7 +121,7 @@ def test_saved_pictures_come_back(standing, tmp_path):
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], drawn)
     pictures.save(drawn, tmp_path / "new" / "a.png")
     assert (tmp_path / "new" / "a.png").is_file()
-    with pytest.raises(OSError, match="cannot write the picture .*: there is no folder"):
+    with pytest.raises(OSError, match=r"cannot write the picture .*: there is no folder"):
         pictures.save(drawn, tmp_path / "a.png" / "a.png")
     for name in ("a.xyz", "a"):
         with pytest.raises(OSError, match=r"its name must end in \.png or \.jpg"):
