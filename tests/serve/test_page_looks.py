@@ -30,8 +30,9 @@ def look(opened, name: str) -> None:
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     beyond = page.evaluate(
+        "const scrolls = (strip) => strip && getComputedStyle(strip).overflowX !== 'visible';"
         "[...document.querySelectorAll('.card')].flatMap((card) =>"
-        " [...card.querySelectorAll('button, .button, label, p')].filter((one) => !one.closest('.strip')"
+        " [...card.querySelectorAll('button, .button, label, p')].filter((one) => !scrolls(one.closest('.strip'))"
         " && one.offsetWidth > 1 && one.getBoundingClientRect().right > card.getBoundingClientRect().right + 1)"
         ".map((one) => one.outerHTML.slice(0, 80)))"
     )
@@ -76,6 +77,13 @@ def test_on_a_desk(visit):
     opened = visit()
     page = opened.settled()
     look(opened, "pose-light")
+    wide = page.viewport_size
+    for width in (1000, 1180, 1280, 1300, 1366):
+        page.set_viewport_size({"width": width, "height": wide["height"]})
+        for aspect in ("0.5", "0.75"):
+            page.evaluate("(aspect) => document.querySelector('.easel').style.setProperty('--aspect', aspect)", aspect)
+            look(opened, f"pose-{width}-{aspect}")
+    page.set_viewport_size(wide)
     page.locator("#skeleton [tabindex='0']").focus()
     for key in ("n", "n", "n", "n", "h"):
         page.keyboard.press(key)
