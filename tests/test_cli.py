@@ -96,6 +96,8 @@ def test_pack_takes_its_limits_from_the_command_line(tmp_path):
         (("serve", "nowhere"), "`nowhere` is not a run"),
         (("convert", "none.pth", "-o", "{tmp}/weights"), "none.pth"),
         (("annotate", "nowhere", "-o", "{tmp}/people", "--sheet", "{tmp}/a.bmp"), "must end in .png or .jpg or .jpeg"),
+        (("annotate", "docs", "-o", "docs/people"), "`docs/people` lies among the photos"),
+        (("pack", "docs", "-o", "{tmp}/shards"), "`spt annotate docs -o people` makes a folder"),
         (("bench", "pack", "--json", "{tmp}"), "it is a folder; name a file"),
         (("data", "report", "nowhere", "-o", "README.md/page.html"), "README.md` is no folder"),
         (("demo", "--data", "nowhere", "-o", "{tmp}/run"), "`nowhere` has no img, parsing, keypoints.csv"),

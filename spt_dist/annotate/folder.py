@@ -58,6 +58,8 @@ def annotate_folder(
 def photo_files(photos: Sequence[Path], out: Path, shares: tuple[float, float]) -> list[Path]:
     """The files that `annotate_folder` is going to look at, as absolute paths; errors as there."""
     require_new(out)
+    if any(out.resolve().is_relative_to(photo.resolve()) for photo in photos):
+        raise DataError(f"`{out}` lies among the photos, and would be photos the next time; name a folder elsewhere")
     named = photos_of(complete(_job(photos, *shares)))
     return [each.path.absolute() for each in named if isinstance(each, Photo)]
 

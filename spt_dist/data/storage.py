@@ -14,6 +14,7 @@ from pyarrow import fs
 
 from spt_dist.data.schema import DataError
 
+ADDRESS = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 SCHEMES = re.compile(r"^(s3|gs|gcs|abfss?|hdfs|file):/+")
 FOLDER = re.compile(r"^\w+://[^/?]+/+[^/?]")
 PIECE_BYTES = 8 << 20
@@ -28,6 +29,8 @@ class Storage:
 
     def __init__(self, place: Path | str) -> None:
         self.place = str(place)
+        if not is_remote(place) and ADDRESS.match(self.place):
+            raise DataError(f"`{place}` is no storage that is known: write s3://bucket/folder, gs://..., or a path")
         if not is_remote(place):
             self.local, self.files, self.root = True, fs.LocalFileSystem(), self.place
             return

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from spt_dist.verbs.importing import say_account
-from spt_dist.verbs.shared import PICTURES, Models, app, bar, who_works, written
+from spt_dist.verbs.shared import PICTURES, Models, app, bar, goes_on, who_works, written
 
 
 @app.command()
@@ -42,7 +42,7 @@ def annotate(
             seen.append(each)
 
     files, annotator = photo_files(photos, out, (val, test)), open_annotator(models)
-    with answers_beside(out.absolute()) as folder:
+    with goes_on("the same command goes on where it was"), answers_beside(out.absolute()) as folder:
         if launcher == "ray" and files:
             words = str(Path(models).absolute()) if Path(models).exists() else models
             with who_works(launcher, workers) as mapper, bar("annotating") as progress:

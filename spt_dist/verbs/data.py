@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spt_dist.verbs.shared import PICTURES, Size, app, bar, size_px, who_works, written
+from spt_dist.verbs.shared import PICTURES, Size, app, bar, goes_on, size_px, who_works, written
 
 if TYPE_CHECKING:
     from spt_dist.data.search.people import Settings
@@ -56,8 +56,15 @@ def pack(
     from spt_dist.data.importers import count_samples, read_rows, splits
     from spt_dist.data.pack import REJECTED, WAVE, pack_rows
 
+    for folder in folders:
+        if not splits(folder):
+            raise ValueError(
+                f"`{folder}` has no train.txt, val.txt or test.txt; `spt annotate {folder} -o people` makes a folder "
+                "of it where it holds photos, `spt import` where it holds annotated data"
+            )
     rows = chain.from_iterable(read_rows(folder, split) for folder in folders for split in splits(folder))
-    with who_works(launcher, workers) as mapper, bar("packing") as progress:
+    how = goes_on("the same command with --resume goes on with the blocks that are finished")
+    with how, who_works(launcher, workers) as mapper, bar("packing") as progress:
         manifest = pack_rows(
             rows,
             out,
@@ -103,7 +110,7 @@ def pairs(
     if sheet is not None and out is None:
         raise ValueError(f"`--sheet {sheet}` draws an index: name it with `-o pairs.parquet`")
     settings = Settings(k, keep, pool, min_pose_distance, map_height, seed)
-    with who_works(launcher, workers) as mapper:
+    with goes_on("the same command goes on where it was"), who_works(launcher, workers) as mapper:
         if out is not None:
             _search(shards, out, settings, split, block, mapper)
         if check:

@@ -98,6 +98,16 @@ def who_works(launcher: Literal["local", "ray"], workers: int) -> AbstractContex
 
 
 @contextmanager
+def goes_on(how: str) -> Iterator[None]:
+    """Who interrupts the work is told how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; {how}", err=True)
+        raise
+
+
+@contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """A progress bar with pace and time left; yields `progress(done, total)`."""
     with bars() as progress:

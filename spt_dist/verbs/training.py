@@ -1,5 +1,6 @@
 """Verbs that train and judge a run."""
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -32,7 +33,7 @@ def train(
     profile: Annotated[bool, typer.Option("--profile", help="Write traces of some steps to RUN/profile.")] = False,
     launcher: Annotated[Literal["ray", "local"], typer.Option(help="`local`: this process, plain torch.")] = "ray",
 ) -> None:
-    """Train a run: pose detector, H_S, H_A, end to end."""
+    """Train a run: pose detector, H_S, H_A, end to end. SIGTERM saves and stops; Ctrl-C costs the steps not saved."""
     from spt_dist.config import load
 
     run = out or Path("runs") / config.stem
@@ -42,7 +43,8 @@ def train(
     if launch(settings, run, launcher=launcher, resume=resume, force=force, profile=profile):
         typer.echo(f"trained: {run}/weights; next: spt evaluate {run}")
     else:
-        typer.echo(f"stopped as asked, all is saved; next: spt train {config} -o {run} --resume")
+        given = ["spt", "train", str(config), "-o", str(run), *(word for each in overrides for word in ("--set", each))]
+        typer.echo(f"stopped as asked, all is saved; next: {shlex.join(given)} --resume")
 
 
 @app.command()

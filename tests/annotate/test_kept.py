@@ -131,4 +131,4 @@ def test_processes_give_the_folder_of_one(photos, models, tmp_path):
     assert content(tmp_path / "people") == content(tmp_path / "here")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     refused = CliRunner().invoke(app, [*words, str(tmp_path / "ray"), "--launcher", "ray"])
-    assert "exists; remove it" in str(refused.exception)
+    assert "exists; name another folder" in str(refused.exception)

@@ -254,6 +254,10 @@ def test_shards_on_s3_are_the_same_and_are_read_from_there(people40, tmp_path, m
 
 
 def test_what_is_no_storage_is_named(tmp_path):
-    for place, message in (("s3://key@secret/x", "holds keys"), ("s3://bucket", "names no folder")):
+    for place, message in (
+        ("s3://key@secret/x", "holds keys"),
+        ("s3://bucket", "names no folder"),
+        ("ftp://host/x", "no storage that is"),
+    ):
         with pytest.raises(DataError, match=message):
             pack([], place, SIZE)

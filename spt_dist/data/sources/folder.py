@@ -27,7 +27,7 @@ Pair = tuple[str, str]
 def require_new(out: Path) -> None:
     """`DataError` when `out` exists."""
     if out.exists() or out.is_symlink():
-        raise DataError(f"`{out}` exists; remove it or import into another folder")
+        raise DataError(f"`{out}` exists; name another folder, or remove it")
 
 
 class Folder:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-PHOTO_ENDINGS = (".jpg", ".jpeg", ".png")
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")  # who cannot be read is named
 MARKET_JUNK = ("-1", "0000")
 
 _FLAT = re.compile(r"(?:fasion|fashion)?(WOMEN|MEN)([A-Za-z_]+?)id(\d{8})(\d{2})_(\d+)_?([a-z]+)")

@@ -171,7 +171,7 @@ def test_openpose_and_mediapipe_files(do, photo, tmp_path):
 def test_nothing_is_overwritten_and_nothing_half_written(do, photo, tmp_path, monkeypatch):
     source = photo(tmp_path / "photos" / "a.jpg").parent
     _, out = do("folder", source)
-    with pytest.raises(DataError, match="exists; remove it"):
+    with pytest.raises(DataError, match="exists; name another folder"):
         run(Job("folder", source), out)
     empty = tmp_path / "empty"
     empty.mkdir()

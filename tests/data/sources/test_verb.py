@@ -50,6 +50,6 @@ def test_import_then_pack(photo, line, table, tmp_path):
     assert "1 train" in packed.stdout, packed.stderr
     again = spt(*words)
     assert again.returncode == 2
-    assert "exists; remove it" in again.stderr
+    assert "exists; name another folder" in again.stderr
     refused = spt("import", "folder", tmp_path / "photos", "-o", tmp_path / "new", "--keypoints-size", "256")
     assert "`--keypoints-size 256` is not HEIGHTxWIDTH" in refused.stderr
