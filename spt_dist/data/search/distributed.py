@@ -4,7 +4,6 @@ Results come back as they are finished, so a slow block holds up nobody, and a l
 """
 
 import logging
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +40,6 @@ class _Mapper:
             ray.shutdown()
 
     def _start(self) -> None:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it calls how Ray Data makes its actors an error
         address = local_ray.prepare()
         import ray
         import ray.data
