@@ -1,6 +1,7 @@
 """The screen while a run trains: a bar per stage with its pace, the time left, and the latest losses.
 
-The bars follow the run's log file, so that they look the same wherever the workers are.
+The bars follow the run's log file, so that they look the same wherever the workers are. Into a file goes a line a
+minute.
 """
 
 import json
@@ -8,15 +9,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
+from math import inf
 from pathlib import Path
+from time import monotonic
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, Task, TextColumn
 from rich.table import Column
 
 from spt_dist import config
 
 POLL_S = 0.5
+SAY_S = 60.0  # between the lines in a file
 # In a narrow window the losses give way; the rest keeps its least width.
 COLUMNS = (
     TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=10)),
@@ -52,14 +57,17 @@ def show_progress(run: Path, stages: config.Stages) -> Iterator[None]:
 
 def _follow(log: Path, progress: Progress, tasks: dict, done: threading.Event) -> None:
     """Move the bars as lines come in; a last look after `done`."""
-    read = 0
+    read, said = 0, -inf
     while True:
         last_look = done.wait(POLL_S)
         text = log.read_text() if log.exists() else ""
         whole = text.rfind("\n") + 1  # a line being written has no end yet
-        for line in text[read:whole].splitlines():
-            if "terms" in (told := json.loads(line)):
-                _show(told, progress, tasks)
+        told = [line for line in map(json.loads, text[read:whole].splitlines()) if "terms" in line]
+        for line in told:
+            _show(line, progress, tasks)
+        if told and not progress.console.is_terminal and monotonic() - said >= SAY_S:
+            said = monotonic()
+            progress.console.print(_in_words(progress.tasks[tasks[told[-1]["stage"]]]), soft_wrap=True)
         read = whole
         if last_look:
             return
@@ -73,3 +81,10 @@ def _show(line: dict, progress: Progress, tasks: dict) -> None:
     left_s = round(((progress.tasks[task].total or 0) - line["images"]) / max(pace, 1e-6))
     left = f"{left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02}"
     progress.update(task, completed=line["images"], pace=f"{pace:.1f}/s", left=left, losses=terms)
+
+
+def _in_words(task: Task) -> str:
+    """A stage's state as a line."""
+    pace, left, losses = (task.fields[key] for key in ("pace", "left", "losses"))
+    done = f"{task.completed}/{task.total} imgs"
+    return f"{datetime.now():%H:%M:%S} {task.description} {done}  {pace}  {left}  {losses}"

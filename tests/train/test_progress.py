@@ -35,12 +35,12 @@ class Clock:
 class Screen:
     """A terminal of a given width whose text can be read, and how the bars are fed."""
 
-    def __init__(self, monkeypatch, run, width):
+    def __init__(self, monkeypatch, run, width, is_terminal=True):
         self.run, self.buffer, self.clock = run, io.StringIO(), Clock()
         make = progress.Progress
 
         def console(**_):
-            return Console(file=self.buffer, width=width, height=20, force_terminal=True, color_system=None)
+            return Console(file=self.buffer, width=width, height=20, force_terminal=is_terminal, color_system=None)
 
         def bars(*columns, **options):
             self.bars = make(*columns, **options, get_time=self.clock, auto_refresh=False)
@@ -152,3 +152,19 @@ def test_a_resumed_runs_old_lines_do_not_count_as_speed(screen, tmp_path):
         screen.wait_for("semantic", 302_000)
         hours, minutes = re.search(r"(\d+):(\d\d):\d\d", screen.rows()["semantic"]).groups()
         assert int(hours) * 60 + int(minutes) == pytest.approx(98_000 / 10 / 60, rel=0.02)
+
+
+def test_into_a_file_goes_a_line_a_minute_whole(monkeypatch, tmp_path):
+    screen = Screen(monkeypatch, tmp_path, 80, is_terminal=False)
+    clock = Clock()
+    monkeypatch.setattr(progress, "monotonic", clock)
+    with show_progress(tmp_path, STAGES):
+        for images, skipped in ((100, 0.0), (200, 0.0), (300, 61.0)):
+            clock.skipped += skipped
+            screen.report("pose", images)
+            screen.wait_for("pose", images)
+    lines = screen.buffer.getvalue().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines if line[2:3] == ":"] == [
+        "pose 100/1000 imgs  12.5/s  0:01:12  style 0.512  pose 123  content 2.5",
+        "pose 300/1000 imgs  12.5/s  0:00:56  style 0.512  pose 123  content 2.5",
+    ]
