@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import shlex
 import subprocess
 import sys
 import warnings
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from typer.testing import CliRunner
 
 from spt_dist import cli
+from spt_dist.verbs.shared import goes_on
 
 SPT = str(Path(sys.executable).with_name("spt"))
 VERBS = (
@@ -125,3 +128,17 @@ def test_a_mistake_ends_the_process_with_its_line():
 
 def test_a_traceback_on_request():
     assert "Traceback" in spt("train", "none.toml", SPT_TRACEBACK="1").stderr
+
+
+def test_a_stopped_training_says_how_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("spt_dist.train.launch.train", lambda *_, **__: False)
+    words = ["train", "configs/demo.toml", "-o", str(tmp_path / "my run"), "--set", "data.shards=a b"]
+    said = CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+    _, _, command = said.strip().partition("next: spt ")
+    assert shlex.split(command) == [*words, "--resume"]
+
+
+def test_who_interrupts_is_told_how_it_goes_on(capsys):
+    with pytest.raises(KeyboardInterrupt), goes_on("the same command goes on"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "interrupted; the same command goes on\n"

@@ -106,6 +106,7 @@ def run_ablation(
     train(plan, progress)
     rows, shown = score(plan, split, pairs, progress)
     for file in (plan.rows(split), *([json_file] if json_file else [])):
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
     pictures.save(shown, plot or plan.out / f"ablation_{split}.png")
     if page:

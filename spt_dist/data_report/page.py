@@ -50,6 +50,7 @@ def write_page(found: Look, name: str, sources: Sequence[Path], out: Path) -> No
             pairs=list(_pairs(found)),
         )
     )
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8", errors="replace")
 
 

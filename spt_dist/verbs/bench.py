@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import BOX, JsonFile, Plot, app, find_run, size_px, written
+from spt_dist.verbs.shared import BOX, JsonFile, Plot, app, find_run, size_px, write, written
 
 if TYPE_CHECKING:
     from spt_dist.bench_steps_rows import Job, StepRow
@@ -107,8 +107,7 @@ def _report(rows: "list[StepRow]", json_file: Path | None) -> None:
     console = Console()
     Console(width=None if console.is_terminal else 160).print(to_table(rows))
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
+        write(json_file, json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
 
 
 @bench_app.command("ranks")
@@ -175,5 +174,4 @@ def write_json(file: Path, tree: dict, packages: Sequence[str] = ("torch", "deep
 
     versions = {name: version(name) for name in packages}
     made_by = {"machine": platform.platform(), "cores": os.cpu_count(), **versions, "commit": commit()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(tree | {"made_by": made_by}, indent=1) + "\n")
+    write(file, json.dumps(tree | {"made_by": made_by}, indent=1) + "\n")

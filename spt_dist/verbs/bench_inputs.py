@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from spt_dist.verbs.bench import Repeats, Side, bench_app, write_json
-from spt_dist.verbs.shared import PICTURES, JsonFile, Models, Plot, size_px, written
+from spt_dist.verbs.shared import PICTURES, JsonFile, Models, Plot, size_px, write, written
 
 CONFIGS = "configs/deepfashion_256.toml,configs/market_128x64.toml"
 
@@ -84,8 +84,7 @@ def bench_data(
             json_file, tree, ("torch", "numpy", "pillow", "scikit-image", "opencv-python-headless", "webdataset")
         )
     if plot:
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        plot.write_bytes(bench_data_rows.draw(tree))
+        write(plot, bench_data_rows.draw(tree))
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spt_dist.verbs.shared import app, bars, written
+from spt_dist.verbs.shared import app, bars, write, written
 
 data = typer.Typer(no_args_is_help=True, help="Look at packed data before a run is trained on it.")
 app.add_typer(data, name="data")
@@ -37,7 +37,7 @@ def report(
         found = look(shards, source, most, seed, progress)
         write_page(found, shards.resolve().name, source, out)
     if json_file:
-        json_file.write_text(json.dumps(found.tree, indent=1) + "\n")
+        write(json_file, json.dumps(found.tree, indent=1) + "\n")
     for advice in found.tree["advice"]:
         if advice["level"] != "note":
             typer.echo(f"{advice['level']}: {advice['text']}")

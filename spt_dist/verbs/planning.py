@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spt_dist.verbs.shared import PLOTS, Overrides, app, written
+from spt_dist.verbs.shared import PLOTS, Overrides, app, write, written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,8 +48,7 @@ def plan(
     console.print(table.advice(made), soft_wrap=True)
     console.print(table.UNMEASURED, soft_wrap=True)
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(table.to_tree(made, price), indent=1) + "\n")
+        write(json_file, json.dumps(table.to_tree(made, price), indent=1) + "\n")
     if plot:
         _plot(planner, made, plot)
 
@@ -63,8 +62,7 @@ def _plot(planner: "Planner", made: "Plan", path: Path) -> None:
     if made.recommended_micro_batch > made.micro_batch:
         curves.insert(1, weak(planner, zero, made.recommended_micro_batch))
         curves.append(strong(planner, zero, made.recommended_micro_batch * made.ranks))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(draw(curves, made.device))
+    write(path, draw(curves, made.device))
     for curve in curves:
         typer.echo(f"{curve.name}: " + (f"bends at {curve.bend} devices" if curve.bend else "does not bend"))
 
@@ -83,5 +81,4 @@ def _check(settings: "Config", console: "Console", json_file: Path | None) -> No
     rows = compare(settings, settings.data.batch, list(STAGES), Cpu())
     console.print(compared_table(rows))
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps([asdict(row) | {"apart": row.apart} for row in rows], indent=1) + "\n")
+        write(json_file, json.dumps([asdict(row) | {"apart": row.apart} for row in rows], indent=1) + "\n")

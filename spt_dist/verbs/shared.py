@@ -58,11 +58,19 @@ def written(what: str, *names: str, endings: Sequence[str] = ()) -> Any:
         if path.is_dir():
             raise ValueError(f"cannot write `{path}`: it is a folder; name a file")
         there = next(each for each in (path, *path.absolute().parents) if each.exists())
-        if (there != path and not there.is_dir()) or not os.access(there, os.W_OK):
-            raise ValueError(f"cannot write `{path}`: `{there}` is no folder that you may write in")
+        if there != path and not there.is_dir():
+            raise ValueError(f"cannot write `{path}`: `{there}` is no folder")
+        if not os.access(there, os.W_OK):
+            raise ValueError(f"cannot write `{path}`: you may not write `{there}`")
         return path
 
     return typer.Option(*names, help=what, callback=ready)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write what a `written` option names; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 PICTURES, PLOTS = (".png", ".jpg", ".jpeg"), (".png",)

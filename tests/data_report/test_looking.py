@@ -137,6 +137,9 @@ def test_a_seeded_draw_keeps_small_splits_whole_and_says_so(shards, tmp_path, re
 def test_shards_that_cannot_be_looked_at_say_what_to_do(shards, tmp_path, report):
     with pytest.raises(DataError, match=r"no shards at .*spt pack"):
         report(tmp_path / "nowhere")
+    report(shards, "-o", tmp_path / "new" / "page.html", "--json", tmp_path / "newer" / "numbers.json")
+    assert (tmp_path / "new" / "page.html").is_file()
+    assert (tmp_path / "newer" / "numbers.json").is_file()
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"cannot write `.*page.html`: `.*file` is no folder"):
         report(shards, "-o", tmp_path / "file" / "page.html")

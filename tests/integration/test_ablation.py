@@ -22,7 +22,7 @@ def small(monkeypatch):
 
 
 def test_the_benchmark_trains_scores_and_goes_on_where_it_stopped(small, tmp_path):
-    page, json_file, plot = tmp_path / "page.md", tmp_path / "rows.json", tmp_path / "shown.png"
+    page, json_file, plot = tmp_path / "page.md", tmp_path / "new" / "rows.json", tmp_path / "shown.png"
     page.write_text("<!-- ablation -->\n<!-- /ablation -->\n")
     plan = run.Plan.of(tmp_path / "out", 16, range(1), ("ours",), 2, "")
     said = []
